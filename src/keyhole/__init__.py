@@ -1,0 +1,1 @@
+"""Keyhole: let someone see one study, and nothing else."""

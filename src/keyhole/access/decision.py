@@ -1,0 +1,174 @@
+"""The question put to the decision point, its answer, and what is written down of both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import NoReturn
+
+from keyhole.access.grant import UNKNOWN, Lineage, StudyFilter, Target, covers
+from keyhole.access.resource import Action, Level, Resource
+
+
+class Reason(StrEnum):
+    """Why something was refused or failed. The list is closed; each one is explained in the reference."""
+
+    # who asks
+    NO_CREDENTIAL = "no-credential"
+    BAD_CREDENTIAL = "bad-credential"
+    CONFLICTING_CREDENTIALS = "conflicting-credentials"
+    VISIT_ENDED = "visit-ended"
+    # what is asked
+    UNKNOWN_ROUTE = "unknown-route"
+    NOT_CANONICAL = "not-canonical"
+    BAD_QUERY = "bad-query"
+    METHOD_NOT_ALLOWED = "method-not-allowed"
+    NOT_ACCEPTABLE = "not-acceptable"
+    # the decision
+    CEILING = "ceiling"
+    NO_GRANT = "no-grant"
+    # the state of what would have allowed it
+    EXPIRED = "expired"
+    NOT_YET = "not-yet"
+    WITHDRAWN = "withdrawn"
+    USED_UP = "used-up"
+    WRONG_SECRET = "wrong-secret"  # noqa: S105 - a reason, not a secret
+    # circumstances
+    TOO_MANY = "too-many"
+    SEARCH_TOO_BROAD = "search-too-broad"
+    ARCHIVE_FAILED = "archive-failed"
+    ARCHIVE_TIMEOUT = "archive-timeout"
+    FOREIGN_ANSWER = "foreign-answer"
+    STORE_FAILED = "store-failed"
+    CROSS_SITE = "cross-site"
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The targets where a subject may do one action, at one moment. What can be listed is what can be opened."""
+
+    targets: frozenset[Target] = frozenset()
+
+    def covers(self, resource: Resource, lineage: Lineage = UNKNOWN) -> bool:
+        """Whether the whole of *resource* is in scope."""
+        return any(covers(target, resource, lineage) for target in self.targets)
+
+    def within(self, resource: Resource, lineage: Lineage = UNKNOWN) -> Scope:
+        """The part of the scope that lies in *resource*: all of it, some nodes below it, or nothing."""
+        if self.covers(resource, lineage):
+            return Scope(frozenset({resource}))
+        return Scope(frozenset(target for target in self.targets if _lies_in(target, resource, lineage)))
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is in scope."""
+        return not self.targets
+
+
+def _lies_in(target: Target, resource: Resource, lineage: Lineage) -> bool:
+    if isinstance(target, StudyFilter):
+        return resource.level is Level.ARCHIVE and resource.archive == target.archive
+    return resource.contains(target) or (resource.level is Level.PATIENT and lineage.patient == resource == target)
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """May *action* be done to *resource*?
+
+    ``divisible``: the answer is a list (a search, or the metadata of many) that can be cut to what is in scope, so
+    that holding a part is enough to ask for the whole.
+    """
+
+    action: Action
+    resource: Resource
+    lineage: Lineage = UNKNOWN
+    divisible: bool = False
+
+
+class _Verdict:
+    """A decision has no truth value, so that ``if decision:`` cannot let a refusal through."""
+
+    __slots__ = ()
+
+    def __bool__(self) -> NoReturn:
+        """Refuse to be a condition."""
+        raise TypeError("match on the decision: its truth value is not its verdict")
+
+
+@dataclass(frozen=True, slots=True)
+class Allow(_Verdict):
+    """Yes, for what lies in ``scope``: the resource asked for, or the part of it that the answer must be cut to."""
+
+    scope: Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Deny(_Verdict):
+    """No, and why."""
+
+    reason: Reason
+    resource: Resource | None = None
+
+
+Decision = Allow | Deny
+
+
+class Event(StrEnum):
+    """What a row of the trail is about."""
+
+    ACCESS = "access"
+    """The first access of a subject to a study; what follows is in COUNT rows."""
+    COUNT = "count"
+    REFUSAL = "refusal"
+    SEARCH = "search"
+    SHARE_CREATED = "share-created"
+    SHARE_CHANGED = "share-changed"
+    SHARE_WITHDRAWN = "share-withdrawn"
+    LINK_SHOWN = "link-shown"
+    VISIT_BEGUN = "visit-begun"
+    VISIT_ENDED = "visit-ended"
+    KEY_CREATED = "key-created"
+    KEY_REVOKED = "key-revoked"
+    FAILURE = "failure"
+    """The archive or the store failed an allowed request."""
+    STARTED = "started"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One thing that happened, as the trail keeps it.
+
+    ``personal`` holds values about persons (``address``, ``agent``, ``recipient``, ``note``): they are kept beside
+    the chain and can be erased without breaking it. ``detail`` holds everything else and is part of the chain: no
+    secret and nothing about a person goes there.
+    """
+
+    at: datetime
+    event: Event
+    subject: str
+    archive: str | None = None
+    study: str | None = None
+    series: str | None = None
+    action: Action | None = None
+    reason: Reason | None = None
+    share: str | None = None
+    visit: str | None = None
+    images: int = 0
+    bytes: int = 0
+    times: int = 1
+    detail: Mapping[str, str] = field(default_factory=dict)
+    personal: Mapping[str, str] = field(default_factory=dict)
+
+
+def studies_of(scope: Scope, archive: str) -> Iterable[str]:
+    """The StudyInstanceUIDs that *scope* names in *archive*, in order. Filters, patients and archives name none."""
+    return sorted(
+        {
+            target.path[0]
+            for target in scope.targets
+            if isinstance(target, Resource) and target.archive == archive and target.level >= Level.STUDY
+        }
+    )

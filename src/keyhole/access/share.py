@@ -1,0 +1,187 @@
+"""What the store keeps about sharing: shares, visits and API keys, as values, and the grants that follow from them.
+
+The rules about links and visits are in :mod:`keyhole.sharing`; these are the rows they work on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
+
+from keyhole.access.grant import Grant
+from keyhole.access.resource import Action, Level, Resource
+from keyhole.access.subject import Kind, Subject
+
+
+class ShareKind(StrEnum):
+    """What a share allows."""
+
+    VIEW = "view"
+    DOWNLOAD = "download"
+
+
+ALLOWS = MappingProxyType(
+    {
+        ShareKind.VIEW: frozenset({Action.SEARCH, Action.RETRIEVE, Action.RENDER}),
+        ShareKind.DOWNLOAD: frozenset({Action.SEARCH, Action.RETRIEVE, Action.RENDER, Action.DOWNLOAD}),
+    }
+)
+"""The actions of each kind of share."""
+
+
+class Deidentification(StrEnum):
+    """How images are de-identified before they leave. Only ``none`` exists yet, and nothing else is accepted."""
+
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """A grant to whoever holds a link.
+
+    ``id`` is public: 16 characters of lower-case base32. The link's secret is derived from ``key_id``, the archive,
+    the id and ``generation``, and is never stored. ``visits`` counts openings so far; ``max_visits`` None is no limit.
+    """
+
+    id: str
+    archive: str
+    resources: tuple[Resource, ...]
+    kind: ShareKind
+    creator: str
+    created_at: datetime
+    expires_at: datetime
+    key_id: str
+    generation: int = 1
+    not_before: datetime | None = None
+    max_visits: int | None = None
+    visits: int = 0
+    first_opened_at: datetime | None = None
+    last_opened_at: datetime | None = None
+    withdrawn_at: datetime | None = None
+    recipient: str | None = None
+    note: str | None = None
+    deidentification: Deidentification = Deidentification.NONE
+
+    def __post_init__(self) -> None:
+        """Refuse a share of nothing, of whole archives or patients, or across archives."""
+        if not self.resources:
+            raise ValueError("a share of nothing")
+        if any(r.archive != self.archive or r.level not in (Level.STUDY, Level.SERIES) for r in self.resources):
+            raise ValueError("a share holds studies or series of one archive")
+        if self.max_visits is not None and self.max_visits < 1:
+            raise ValueError("a share that can never be opened")
+
+    @property
+    def principal(self) -> str:
+        """The name that whoever holds the link acts as."""
+        return f"share:{self.id}"
+
+    def grants(self) -> tuple[Grant, ...]:
+        """The grants that the share is."""
+        return tuple(
+            Grant(
+                principal=self.principal,
+                actions=ALLOWS[self.kind],
+                target=resource,
+                cause=self.principal,
+                not_before=self.not_before,
+                expires_at=self.expires_at,
+                withdrawn_at=self.withdrawn_at,
+            )
+            for resource in self.resources
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShareChange:
+    """What to change of a share, in one step; what is None stays.
+
+    ``more_visits`` raises the limit (a share without limit keeps none); ``new_link_key`` ends the present link and
+    derives the next generation from that key; ``withdrawn_at`` never moves an earlier withdrawal.
+    """
+
+    expires_at: datetime | None = None
+    not_before: datetime | None = None
+    more_visits: int = 0
+    recipient: str | None = None
+    note: str | None = None
+    new_link_key: str | None = None
+    withdrawn_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visit:
+    """One recipient's opened share, or the images that staff opened for themselves.
+
+    ``id`` is public and stands in the path; ``digest`` is SHA-256 of the secret value that the cookie or the bearer
+    holds. A visit without ``share`` belongs to ``subject`` (``key:…``, ``user:…``) and grants ``resources`` itself.
+    ``begun_at`` None: prepared by an application and not redeemed yet; ``digest`` is then that of the code.
+    """
+
+    id: str
+    digest: bytes
+    subject: str
+    archive: str
+    created_at: datetime
+    ends_at: datetime
+    share: str | None = None
+    resources: tuple[Resource, ...] = ()
+    limited: bool = False
+    begun_at: datetime | None = None
+    seen_at: datetime | None = None
+    ended_at: datetime | None = None
+
+    @property
+    def principal(self) -> str:
+        """The name the visit acts as besides its share's."""
+        return f"visit:{self.id}"
+
+    def as_subject(self) -> Subject:
+        """The visit as one who asks."""
+        names = {self.principal} if self.share is None else {self.principal, f"share:{self.share}"}
+        return Subject(Kind.VISIT, self.principal, frozenset(names))
+
+    def grants(self) -> tuple[Grant, ...]:
+        """The grants of a visit that has no share."""
+        return tuple(
+            Grant(
+                principal=self.principal,
+                actions=ALLOWS[ShareKind.VIEW],
+                target=resource,
+                cause=f"visit of {self.subject}",
+                expires_at=self.ends_at,
+                withdrawn_at=self.ended_at,
+            )
+            for resource in self.resources
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKey:
+    """A program's credential. ``digest`` is SHA-256 of its secret value; ``ceiling`` is what it may ever do."""
+
+    id: str
+    name: str
+    digest: bytes
+    roles: frozenset[str]
+    ceiling: frozenset[Action]
+    creator: str
+    created_at: datetime
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+
+    @property
+    def principal(self) -> str:
+        """The name the key acts as."""
+        return f"key:{self.id}"
+
+    def live(self, now: datetime) -> bool:
+        """Whether the key opens anything at *now*."""
+        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+
+    def as_subject(self) -> Subject:
+        """The key as one who asks, with its roles."""
+        names = {self.principal, *(f"role:{role}" for role in self.roles)}
+        return Subject(Kind.API_KEY, self.principal, frozenset(names), self.ceiling)

@@ -1,0 +1,1 @@
+"""Archives: a DICOM server behind us, by name. What they answer is a value; how they are asked is the gateway's."""

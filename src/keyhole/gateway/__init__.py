@@ -1,0 +1,1 @@
+"""The enforcement point: the one way through to an archive."""

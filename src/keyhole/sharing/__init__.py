@@ -1,0 +1,1 @@
+"""What a link is: secrets, visits, viewers. Pure."""
