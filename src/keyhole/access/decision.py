@@ -127,6 +127,7 @@ class Event(StrEnum):
     SHARE_CHANGED = "share-changed"
     SHARE_WITHDRAWN = "share-withdrawn"
     LINK_SHOWN = "link-shown"
+    VISIT_PREPARED = "visit-prepared"
     VISIT_BEGUN = "visit-begun"
     VISIT_ENDED = "visit-ended"
     KEY_CREATED = "key-created"

@@ -1,0 +1,268 @@
+"""How a recipient gets in: the secret is checked, an opening is counted, a visit begins (design section 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from keyhole.access.decision import Allow, Ask, Deny, Event, Reason, Record, Scope, studies_of
+from keyhole.access.pdp import decide
+from keyhole.access.resource import Action, Resource
+from keyhole.access.share import Share, ShareKind, Visit
+from keyhole.access.subject import ANONYMOUS
+from keyhole.gateway.client import Client
+from keyhole.gateway.current import Current
+from keyhole.gateway.ledger import Ledger
+from keyhole.gateway.ports import Shares, Visits
+from keyhole.sharing import link
+from keyhole.sharing import visit as visiting
+from keyhole.sharing.link import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a link is, for whoever has shown its secret. Nothing about what it opens."""
+
+    expires_at: datetime
+    visits_left: int | None
+    needs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NotYet:
+    """The right secret, too early."""
+
+    not_before: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A visit that has begun, with the secret that its cookie or bearer holds."""
+
+    visit: Visit
+    secret: Secret
+
+    @property
+    def bearer(self) -> str:
+        """For programs."""
+        return visiting.bearer(self.visit, self.secret)
+
+
+@dataclass(frozen=True, slots=True)
+class ShownSeries:
+    """A series as the visit page lists it."""
+
+    uid: str
+    modality: str
+    description: str
+    images: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ShownStudy:
+    """A study as the visit page lists it: nothing about the patient. ``date`` is DICOM's YYYYMMDD or empty."""
+
+    uid: str
+    date: str
+    description: str
+    series: tuple[ShownSeries, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a visit page shows."""
+
+    visit: str
+    ends_at: datetime
+    studies: tuple[ShownStudy, ...]
+    limited: bool
+
+
+class Store(Shares, Visits, Protocol):
+    """What openings are kept in."""
+
+
+Identify = Callable[[str, str | None, Client], Awaitable["Visit | Deny"]]
+"""The running visit with this id, if the cookie's value is its secret."""
+
+Find = Callable[[str, Scope, bytes], Awaitable[list[dict[str, Any]]]]
+FindSeries = Callable[[str, Scope, str], Awaitable[list[dict[str, Any]]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Openings:
+    """One per process. Raises StoreFailed and ArchiveFailed; everything else is an answer."""
+
+    store: Store
+    current: Current
+    ledger: Ledger
+    ring: link.KeyRing
+    find: Find
+    find_series: FindSeries
+    identify: Identify
+    now: Callable[[], datetime]
+
+    async def look(self, share_id: str, shown: str, client: Client) -> Look | NotYet | Deny:
+        """What the holder of *shown* must do to open the share. Consumes nothing."""
+        share = await self._held(share_id, shown, client)
+        if isinstance(share, Deny):
+            return share
+        closed = visiting.closed(share, self.now())
+        if closed is not None:
+            return self._closed(share, closed, client)
+        left = None if share.max_visits is None else share.max_visits - share.visits
+        return Look(share.expires_at, left)
+
+    async def begin(self, share_id: str, shown: str, client: Client) -> Opened | NotYet | Deny:
+        """Count an opening and begin a visit, or say why not."""
+        share = await self._held(share_id, shown, client)
+        if isinstance(share, Deny):
+            return share
+        now = self.now()
+        secret = link.new_secret()
+        visit = visiting.begin(share, link.new_id(), secret, now)
+        record = Record(
+            at=now,
+            event=Event.VISIT_BEGUN,
+            subject=visit.principal,
+            archive=share.archive,
+            share=share.id,
+            visit=visit.id,
+            personal=client.personal(),
+        )
+        counted = await self.store.begin_visit(visit, now, record, link_generation=share.generation)
+        if isinstance(counted, Reason):
+            return self._closed(share, counted, client)
+        self.current.forget((share.id, visit.id))
+        return Opened(visit, secret)
+
+    async def redeem(self, code: str, client: Client) -> Opened | Deny:
+        """Begin the visit that an application prepared for the holder of *code*."""
+        now = self.now()
+        secret = link.new_secret()
+        record = Record(
+            at=now, event=Event.VISIT_BEGUN, subject="visit", action=Action.SEARCH, personal=client.personal()
+        )
+        visit = await self.store.redeem_visit(
+            Secret(code.strip().lower()).digest(), secret.digest(), now, now + visiting.LONGEST, record
+        )
+        if visit is None:
+            return self._refuse(Reason.WRONG_SECRET, client)
+        self.current.forget((visit.id,))
+        return Opened(visit, secret)
+
+    async def shown(self, visit_id: str, cookie: str | None, client: Client) -> Shown | Deny:
+        """What the visit page shows: the studies, recorded as the search that it is."""
+        visit = await self.identify(visit_id, cookie, client)
+        if isinstance(visit, Deny):
+            return visit
+        held = await self.current.visit(visit_id)
+        grants = (*visit.grants(), *(held[1].grants() if held and held[1] else ()))
+        subject = visit.as_subject()
+        ask = Ask(Action.SEARCH, Resource.whole(visit.archive), divisible=True)
+        match decide(ask, subject, grants, self.now()):
+            case Deny() as refusal:
+                return refusal
+            case Allow(reach):
+                await self.ledger.release(self._access(visit, client))
+                return Shown(visit.id, visit.ends_at, await self._studies(visit.archive, reach), visit.limited)
+
+    async def end(self, visit_id: str, cookie: str | None, client: Client) -> Deny | None:
+        """End the visit because its visitor is done."""
+        visit = await self.identify(visit_id, cookie, client)
+        if isinstance(visit, Deny):
+            return visit
+        now = self.now()
+        record = Record(
+            at=now,
+            event=Event.VISIT_ENDED,
+            subject=visit.principal,
+            archive=visit.archive,
+            share=visit.share,
+            visit=visit.id,
+            personal=client.personal(),
+        )
+        await self.store.end_visit(visit.id, now, record)
+        self.current.forget((visit.id,))
+        return None
+
+    async def _held(self, share_id: str, shown: str, client: Client) -> Share | Deny:
+        """The share, if *shown* is its secret. Unknown share and wrong secret are one answer, after the same work."""
+        share = await self.store.share(share_id) if link.is_id(share_id) else None
+        secret = link.parse_secret(shown) or Secret(shown)
+        right = link.verify(share or self._nobodys(share_id), secret, self.ring)
+        if share is None or not right:
+            return self._refuse(Reason.WRONG_SECRET, client, share)
+        return share
+
+    def _nobodys(self, share_id: str) -> Share:
+        """A share that is not kept anywhere, to check secrets against in the same time."""
+        now = self.now()
+        return Share(
+            id=share_id[:16],
+            archive="archive",
+            resources=(Resource.of("archive", "0"),),
+            kind=ShareKind.VIEW,
+            creator="user:nobody",
+            created_at=now,
+            expires_at=now,
+            key_id=self.ring.current,
+        )
+
+    def _closed(self, share: Share, why: Reason, client: Client) -> NotYet | Deny:
+        refusal = self._refuse(why, client, share)
+        return NotYet(share.not_before) if why is Reason.NOT_YET and share.not_before else refusal
+
+    def _refuse(self, reason: Reason, client: Client, share: Share | None = None) -> Deny:
+        self.ledger.refuse(
+            Record(
+                at=self.now(),
+                event=Event.REFUSAL,
+                subject=ANONYMOUS.name,
+                archive=share and share.archive,
+                reason=reason,
+                share=share and share.id,
+                personal=client.personal(),
+            )
+        )
+        return Deny(reason)
+
+    def _access(self, visit: Visit, client: Client) -> Record:
+        return Record(
+            at=self.now(),
+            event=Event.SEARCH,
+            subject=visit.principal,
+            archive=visit.archive,
+            action=Action.SEARCH,
+            share=visit.share,
+            visit=visit.id,
+            personal=client.personal(),
+        )
+
+    async def _studies(self, archive: str, reach: Scope) -> tuple[ShownStudy, ...]:
+        wanted = list(studies_of(reach, archive))
+        query = f"includefield=00081030&StudyInstanceUID={','.join(wanted)}".encode()
+        items = await self.find(archive, reach, query)
+        return tuple([await self._study(archive, reach, item) for item in items])
+
+    async def _study(self, archive: str, reach: Scope, item: Mapping[str, Any]) -> ShownStudy:
+        uid = _text(item, "0020000D")
+        series = await self.find_series(archive, reach, uid)
+        return ShownStudy(uid, _text(item, "00080020"), _text(item, "00081030"), tuple(map(_series, series)))
+
+
+def _series(item: Mapping[str, Any]) -> ShownSeries:
+    images = _text(item, "00201209")
+    return ShownSeries(
+        uid=_text(item, "0020000E"),
+        modality=_text(item, "00080060"),
+        description=_text(item, "0008103E"),
+        images=int(images) if images.isascii() and images.isdigit() else None,
+    )
+
+
+def _text(item: Mapping[str, Any], tag: str) -> str:
+    values: Sequence[Any] = item.get(tag, {}).get("Value") or ("",)
+    return str(values[0])

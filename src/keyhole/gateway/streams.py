@@ -1,0 +1,104 @@
+"""The answers that are on their way, so that each can be ended: by its reader, by a withdrawal, by time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from keyhole.access.decision import Reason
+
+AT_ONCE = 32
+"""Requests of one holder that may be at the archive at the same time; OHIF has at most 35 under way."""
+
+MAY_WAIT = 512
+"""Requests of one holder that may wait for their turn."""
+
+
+class Stream:
+    """One answer on its way in the present task."""
+
+    def __init__(self) -> None:
+        """Bind to the task that calls."""
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a stream runs in a task")
+        self._task = task
+        self.ended: Reason | None = None
+        self.left = False
+        """The reader has gone."""
+
+    def end(self, why: Reason) -> None:
+        """Stop the answer: nothing more is read from the archive or handed to the socket."""
+        if self.ended is None and not self.left:
+            self.ended = why
+            self._task.cancel()
+
+    def leave(self) -> None:
+        """Stop the answer because nobody reads it any more."""
+        if self.ended is None and not self.left:
+            self.left = True
+            self._task.cancel()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the task's cancellation is ours, and not that of the server."""
+        return self.left or self.ended is not None
+
+
+class TooMany(Exception):  # noqa: N818 - not breakage: it becomes a refusal in the same module's user
+    """The holder has too many requests waiting."""
+
+
+class Streams:
+    """All of them in this process, by holder (the subject's name)."""
+
+    def __init__(self, at_once: int = AT_ONCE, may_wait: int = MAY_WAIT) -> None:
+        """Let each holder have *at_once* requests at the archive and *may_wait* behind them."""
+        self._at_once = at_once
+        self._may_wait = may_wait
+        self._open: defaultdict[str, set[Stream]] = defaultdict(set)
+        self._turns: dict[str, asyncio.Semaphore] = {}
+
+    @contextmanager
+    def open(self, holder: str) -> Iterator[Stream]:
+        """Register the present task's answer to *holder*; swallow the cancellation that ends it.
+
+        Raises :class:`TooMany` when the holder has too many already.
+        """
+        streams = self._open[holder]
+        if len(streams) >= self._at_once + self._may_wait:
+            raise TooMany
+        stream = Stream()
+        streams.add(stream)
+        try:
+            yield stream
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not stream.stopped or task is None or task.uncancel() > 0:
+                raise
+        finally:
+            streams.discard(stream)
+            if not streams:
+                self._open.pop(holder, None)
+                self._turns.pop(holder, None)
+
+    def turn(self, holder: str) -> asyncio.Semaphore:
+        """What to hold while asking the archive, so that one holder's flood is felt by that holder alone."""
+        return self._turns.setdefault(holder, asyncio.Semaphore(self._at_once))
+
+    def holders(self) -> tuple[str, ...]:
+        """Everyone with an answer on its way."""
+        return tuple(self._open)
+
+    def end(self, holder: str, why: Reason) -> int:
+        """End all answers to *holder*; how many there were."""
+        streams = tuple(self._open.get(holder, ()))
+        for stream in streams:
+            stream.end(why)
+        return len(streams)
+
+    def __len__(self) -> int:
+        """How many answers are on their way."""
+        return sum(map(len, self._open.values()))
