@@ -1,0 +1,73 @@
+# Keyhole's tasks. `make help` lists them.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SETUP := $(VENV)/.keyhole-setup
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# What the tests import: the built wheel, unpacked, in front of everything else on the path.
+WHEEL := build/wheel
+
+.PHONY: help setup demo serve check format test test-quick test-e2e wheel servers viewer bench lock clean
+
+help: ## list these tasks
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+
+setup: $(SETUP) ## make .venv from the lock file, with .venv/bin/keyhole
+
+$(SETUP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Keyhole needs Python 3.11 or newer")'
+	@test -x $(BIN)/python || { echo "creating $(VENV)"; $(PYTHON) -m venv $(VENV); }
+	@echo "installing what requirements.lock names into $(VENV)"
+	@$(PIP) install --require-hashes --only-binary :all: --requirement requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation --no-index --editable .
+	@touch $@
+
+demo: setup ## bring the viewer, write a sample archive, start Keyhole and print a link
+	@$(BIN)/keyhole demo
+
+check: setup ## formatting, ruff, mypy --strict, import contracts and the quick tests
+	@$(BIN)/ruff format --check --quiet . || { echo "run: make format"; exit 1; }
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@PYTHONPATH=src $(BIN)/lint-imports --no-logo
+	@$(BIN)/python -m pytest -q -m "not e2e"
+
+format: setup ## format the code and mend what ruff can mend
+	@$(BIN)/ruff format --quiet .
+	@$(BIN)/ruff check --fix --quiet . || true
+
+wheel: setup ## build the wheel and unpack it for the tests
+	@rm -rf dist $(WHEEL)
+	@$(BIN)/python -m build --wheel --no-isolation --outdir dist . >/dev/null
+	@$(PIP) install --no-deps --no-index --no-compile --target $(WHEEL) dist/*.whl
+
+servers: ## install the real servers and the browser that the tests use (Debian, as root)
+	@scripts/install-test-servers.sh
+
+viewer: setup ## bring the viewer into its cache
+	@$(BIN)/python -m tests.servers.viewer
+
+test: test-quick test-e2e ## everything: the checks, every test, real servers and a real browser
+
+test-quick: check wheel
+	@PYTHONPATH=$(WHEEL) $(BIN)/python -m coverage run -m pytest -m "not e2e"
+	@$(BIN)/python -m coverage report --fail-under=100 \
+	  --include='*/keyhole/access/*,*/keyhole/dicom/*,*/keyhole/sharing/*'
+
+test-e2e: wheel servers viewer
+	@PYTHONPATH=$(WHEEL) $(BIN)/python -m pytest -m e2e
+
+bench: setup ## measure, side by side in one run
+	@for bench in bench/*.py; do echo "== $$bench"; $(BIN)/python $$bench; done
+
+lock: ## resolve the dependencies anew (needs uv)
+	uv pip compile --quiet --universal --upgrade --generate-hashes --no-annotate --no-header \
+	  --group dev pyproject.toml --output-file requirements.lock
+
+clean: ## remove what was built; caches outside the tree stay
+	rm -rf build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
