@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from keyhole.access.decision import Reason
 
@@ -61,8 +61,8 @@ class Streams:
         self._open: defaultdict[str, set[Stream]] = defaultdict(set)
         self._turns: dict[str, asyncio.Semaphore] = {}
 
-    @contextmanager
-    def open(self, holder: str) -> Iterator[Stream]:
+    @asynccontextmanager
+    async def open(self, holder: str) -> AsyncIterator[Stream]:
         """Register the present task's answer to *holder*; swallow the cancellation that ends it.
 
         Raises :class:`TooMany` when the holder has too many already.
@@ -74,6 +74,9 @@ class Streams:
         streams.add(stream)
         try:
             yield stream
+            if stream.stopped:
+                # The cancellation came too late to stop anything, and must not hit whatever the task does next.
+                await asyncio.sleep(0)
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if not stream.stopped or task is None or task.uncancel() > 0:
