@@ -14,68 +14,28 @@ import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NoReturn, Self
+from typing import Self
 
+from keyhole.access.secret import SECRET_BYTES, Secret, base32, is_id, new_id, new_secret
 from keyhole.access.share import Share
 
-_ID_BYTES = 10
-_SECRET_BYTES = 20
+__all__ = [
+    "KeyRing",
+    "Secret",
+    "is_id",
+    "link",
+    "new_id",
+    "new_secret",
+    "parse_link",
+    "parse_secret",
+    "secret_of",
+    "verify",
+]
+
 _SECRET_CHARS = 32
 _CHECK_CHARS = 3
 _KEY_BYTES = 32
-_ID = re.compile(r"[a-z2-7]{16}")
 _SECRET = re.compile(rf"[a-z2-7]{{{_SECRET_CHARS + _CHECK_CHARS}}}")
-
-
-class Secret:
-    """A value that opens something. It does not show itself and does not compare: use :meth:`matches`."""
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: str) -> None:
-        """Wrap *value*."""
-        self._value = value
-
-    def reveal(self) -> str:
-        """The value itself, for whoever it is meant for."""
-        return self._value
-
-    def digest(self) -> bytes:
-        """SHA-256 of the value: what is stored of random secrets of 112 bits and more (ASVS 6.5.2)."""
-        return hashlib.sha256(self._value.encode()).digest()
-
-    def matches(self, other: Secret) -> bool:
-        """Whether both hold the same value, in constant time."""
-        return hmac.compare_digest(self._value.encode(), other._value.encode())
-
-    def __repr__(self) -> str:
-        """Not the value."""
-        return "Secret(***)"
-
-    def __eq__(self, other: object) -> NoReturn:
-        """Refuse: comparing takes a time that tells."""
-        raise TypeError("compare secrets with matches()")
-
-    __hash__ = None  # type: ignore[assignment]
-
-
-def _base32(raw: bytes) -> str:
-    return base64.b32encode(raw).decode().lower().rstrip("=")
-
-
-def new_id() -> str:
-    """A public random id of 80 bits: 16 characters."""
-    return _base32(secrets.token_bytes(_ID_BYTES))
-
-
-def is_id(text: str) -> bool:
-    """Whether *text* has the form of :func:`new_id`."""
-    return _ID.fullmatch(text) is not None
-
-
-def new_secret() -> Secret:
-    """A random secret of 160 bits: 32 characters."""
-    return Secret(_base32(secrets.token_bytes(_SECRET_BYTES)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +88,12 @@ class KeyRing:
 def secret_of(share: Share, ring: KeyRing) -> Secret:
     """The secret of *share*'s current link; KeyError when its key has left the ring."""
     raw = ring.derive("link", share.archive, share.id, str(share.generation), key_id=share.key_id)
-    value = _base32(raw[:_SECRET_BYTES])
+    value = base32(raw[:SECRET_BYTES])
     return Secret(value + _check(value))
 
 
 def _check(value: str) -> str:
-    return _base32(hashlib.sha256(b"keyhole link check" + value.encode()).digest())[:_CHECK_CHARS]
+    return base32(hashlib.sha256(b"keyhole link check" + value.encode()).digest())[:_CHECK_CHARS]
 
 
 def parse_secret(text: str) -> Secret | None:
