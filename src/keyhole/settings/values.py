@@ -1,0 +1,211 @@
+"""What a setting's text may say. Every ValueError here completes the sentence that begins with the setting's name."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Self
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_DURATION = re.compile(r"([0-9]{1,6})([dhm])")
+_UNITS = {"d": "days", "h": "hours", "m": "minutes"}
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?")
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
+_HOST = re.compile(r"[0-9a-z](?:[0-9a-z.-]*[0-9a-z])?")
+_PORT = re.compile(r"[0-9]{1,5}")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_HIGHEST_PORT = 65535
+_SHORTEST_TOKEN = 16
+
+
+def parse_duration(text: str) -> timedelta:
+    """The time that ``7d``, ``12h`` or ``30m`` names; ValueError for anything else, and for no time at all."""
+    match = _DURATION.fullmatch(text)
+    if match is None or not int(match[1]):
+        raise ValueError("is not a duration such as 7d, 12h or 30m")
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+def is_loopback(host: str) -> bool:
+    """Whether *host* is this machine alone. Of names, only ``localhost`` is taken to be."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    """Where a listener listens. Port 0 lets the system choose."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The address that ``host:port`` or ``[IPv6]:port`` names; ValueError otherwise."""
+        host, _, port = text.rpartition(":")
+        number = int(port) if _PORT.fullmatch(port) else _HIGHEST_PORT + 1
+        bracketed = host.startswith("[") and host.endswith("]")
+        if not host or number > _HIGHEST_PORT or bracketed is not (":" in host):
+            raise ValueError('is neither "host:port" nor "off"')
+        return cls(host.strip("[]"), number)
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        return is_loopback(self.host)
+
+    @property
+    def wildcard(self) -> bool:
+        """Whether it stands for every address of this machine, and so for no URL."""
+        return self.host in ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
+
+    def __str__(self) -> str:
+        """The address as a URL writes it."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def bind(value: object) -> Bind | None:
+    """A listener's address; None is off."""
+    if value is None or isinstance(value, Bind):
+        return value
+    return None if value == "off" else Bind.parse(str(value))
+
+
+def _http_url(text: str) -> tuple[str, str, str]:
+    """Scheme, authority and path of a URL, in the one spelling that browsers use in an Origin header."""
+    try:
+        parts = urlsplit(text)
+        host, port = (parts.hostname or "").rstrip("."), parts.port
+        host = f"[{ipaddress.IPv6Address(host)}]" if ":" in host else host
+    except ValueError:
+        raise ValueError("is not a URL") from None
+    if parts.scheme not in _DEFAULT_PORTS or not host:
+        raise ValueError("is not a URL")
+    if not host.startswith("[") and not _HOST.fullmatch(host):
+        raise ValueError("has a host name that is not made of ASCII letters, digits, dots and hyphens")
+    if parts.username is not None:
+        raise ValueError("has a user name in it, which belongs into a setting of its own")
+    if re.search(r"[\s\\?#]", text):
+        raise ValueError("is more than the root of a server: leave out what follows ? or #")
+    authority = host if port in (None, _DEFAULT_PORTS[parts.scheme]) else f"{host}:{port}"
+    return parts.scheme, authority, parts.path.rstrip("/")
+
+
+def server_root(text: str) -> str:
+    """An http(s) URL without query, without a slash at its end."""
+    return "{}://{}{}".format(*_http_url(text))
+
+
+def origin(text: str) -> str:
+    """An http(s) URL without path: what browsers send as Origin."""
+    scheme, authority, path = _http_url(text)
+    if path:
+        raise ValueError("has a path: Keyhole needs a host name of its own")
+    return f"{scheme}://{authority}"
+
+
+def host_of(url: str) -> str:
+    """The host name of a URL that :func:`origin` returned."""
+    return urlsplit(url).hostname or ""
+
+
+def archive_root(text: str) -> str:
+    """The URL of a DICOMweb server's root, or the absolute path of a folder that is there."""
+    if re.match(r"(?i)https?:", text):
+        return server_root(text)
+    if "://" in text:
+        raise ValueError("is neither an http(s) URL nor a folder")
+    path = Path(text).expanduser().absolute()
+    if not path.is_dir():
+        raise ValueError("is not a folder")
+    return str(path)
+
+
+def archive_name(text: str) -> str:
+    """A name fit for paths, tables and the trail."""
+    if not _NAME.fullmatch(text):
+        raise ValueError("is not a name of at most 32 lower-case letters, digits and hyphens")
+    return text
+
+
+def absolute(path: Path) -> Path:
+    """The path from the root on, with ``~`` for the home folder."""
+    return path.expanduser().absolute()
+
+
+def folder(path: Path) -> Path:
+    """A folder, or nothing yet."""
+    if absolute(path).exists() and not absolute(path).is_dir():
+        raise ValueError("is not a folder")
+    return absolute(path)
+
+
+def existing_file(path: Path) -> Path:
+    """A file that is there."""
+    if not absolute(path).is_file():
+        raise ValueError("is not a file")
+    return absolute(path)
+
+
+def header_lines(value: object) -> object:
+    """Headers as the environment and files spell them, a ``Name: value`` to a line, as a mapping."""
+    if not isinstance(value, str):
+        return value
+    lines = [line.partition(":") for line in value.splitlines() if line.strip()]
+    return {name.strip(): text.strip() for name, _, text in lines}
+
+
+def headers(fields: Mapping[str, SecretStr]) -> Mapping[str, SecretStr]:
+    """Headers that can be sent as they are (RFC 9110 section 5)."""
+    for name, value in fields.items():
+        if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value.get_secret_value()):
+            raise ValueError('is not made of lines such as "X-Api-Key: secret"')
+    return fields
+
+
+def postgresql(secret: SecretStr) -> SecretStr:
+    """The URL of a PostgreSQL database."""
+    if not secret.get_secret_value().startswith(("postgresql://", "postgres://")):
+        raise ValueError("does not start with postgresql://")
+    return secret
+
+
+def token(secret: SecretStr) -> SecretStr:
+    """A secret too long to be guessed."""
+    if len(secret.get_secret_value()) < _SHORTEST_TOKEN:
+        raise ValueError(f"is shorter than {_SHORTEST_TOKEN} characters")
+    return secret
+
+
+def networks(value: object) -> tuple[IPNetwork, ...]:
+    """Addresses and networks, separated by commas when they are one text."""
+    if not isinstance(value, str | list | tuple):
+        raise ValueError("is not a list of IP networks")  # noqa: TRY004 - pydantic collects ValueErrors
+    parts = value.split(",") if isinstance(value, str) else value
+    found = tuple(_network(str(part).strip()) for part in parts if str(part).strip())
+    if any(network.prefixlen == 0 for network in found):
+        raise ValueError("trusts everybody: list the addresses of your proxies")
+    return found
+
+
+def _network(text: str) -> IPNetwork:
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError as error:
+        raise ValueError(f"is not a list of IP networks ({error})") from None
+
+
+def duration(value: object) -> object:
+    """A duration from its text; anything else is left to its type."""
+    return parse_duration(value) if isinstance(value, str) else value
