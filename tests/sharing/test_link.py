@@ -1,0 +1,165 @@
+"""Links: derived, told from a typing error, and never shown by accident."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keyhole.access.resource import Resource
+from keyhole.access.share import Share, ShareKind
+from keyhole.sharing.link import KeyRing, Secret, link, parse_link, parse_secret, secret_of, verify
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+RING = KeyRing("one", {"one": bytes(range(32)), "two": bytes(range(32, 64))})
+SHARE = Share(
+    id="abcdefghijklmnop",
+    archive="main",
+    resources=(Resource.of("main", "1.2.3"),),
+    kind=ShareKind.VIEW,
+    creator="user:anna",
+    created_at=NOW,
+    expires_at=NOW + timedelta(days=7),
+    key_id="one",
+)
+SECRET = secret_of(SHARE, RING).reveal()
+
+
+def test_a_link_is_lower_case_base32_in_a_fragment() -> None:
+    address, _, fragment = link("https://images.example/", SHARE, RING).partition("#")
+    assert address == "https://images.example/s/abcdefghijklmnop"
+    assert len(fragment) == 35
+    assert set(fragment) <= set("abcdefghijklmnopqrstuvwxyz234567")
+
+
+def test_the_secret_of_a_link_never_changes_between_versions() -> None:
+    # Links are in people's hands: a release that derives another secret breaks every one of them.
+    assert secret_of(SHARE, RING).reveal() == "3zwvntxtjhuplme72lct2mnhprprcqx54x3"
+
+
+def test_a_link_is_read_back_as_share_and_secret() -> None:
+    parsed = parse_link(f" {link('https://images.example', SHARE, RING)}\n")
+    assert parsed is not None
+    assert parsed[0] == SHARE.id
+    assert verify(SHARE, parsed[1], RING)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("", id="nothing"),
+        pytest.param(f"https://images.example/s/{SHARE.id}", id="no secret"),
+        pytest.param(f"https://images.example/s/{SHARE.id}#", id="an empty secret"),
+        pytest.param(f"https://images.example/s/{SHARE.id}#{SECRET[:-1]}", id="a secret cut short"),
+        pytest.param(f"https://images.example/s/abc#{SECRET}", id="no share's id"),
+        pytest.param(f"https://images.example/{SHARE.id}#{SECRET}", id="another path"),
+    ],
+)
+def test_is_no_link(text: str) -> None:
+    assert parse_link(text) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"archive": "research", "resources": (Resource.of("research", "1.2.3"),)}, id="archive"),
+        pytest.param({"id": "abcdefghijklmnoq"}, id="share"),
+        pytest.param({"generation": 2}, id="generation"),
+        pytest.param({"key_id": "two"}, id="key"),
+    ],
+)
+def test_the_secret_opens_nothing_once_this_differs(change: dict[str, object]) -> None:
+    assert not verify(replace(SHARE, **change), Secret(SECRET), RING)  # type: ignore[arg-type]
+
+
+def test_what_is_not_part_of_the_address_keeps_the_link() -> None:
+    renewed = replace(SHARE, expires_at=NOW + timedelta(days=30), note="again", max_visits=3)
+    assert verify(renewed, Secret(SECRET), RING)
+
+
+def test_a_link_whose_key_has_left_the_ring_opens_nothing() -> None:
+    other = KeyRing("two", {"two": RING.keys["two"]})
+    assert not verify(SHARE, Secret(SECRET), other)
+    with pytest.raises(KeyError):
+        secret_of(SHARE, other)
+
+
+def test_old_keys_open_old_links_after_a_new_one_has_become_current() -> None:
+    assert verify(SHARE, Secret(SECRET), KeyRing("two", RING.keys))
+
+
+@pytest.mark.parametrize("text", [SECRET, SECRET.upper(), f"  {SECRET}\r\n", SECRET.title()])
+def test_case_and_white_space_are_forgiven(text: str) -> None:
+    parsed = parse_secret(text)
+    assert parsed is not None
+    assert parsed.reveal() == SECRET
+
+
+@pytest.mark.parametrize("text", ["", SECRET[:-1], SECRET + "a", SECRET.replace(SECRET[0], "1"), "é" * 35, "K" * 35])
+def test_is_no_secret(text: str) -> None:
+    assert parse_secret(text) is None
+
+
+@given(st.integers(0, len(SECRET) - 4), st.sampled_from("abcdefghijklmnopqrstuvwxyz234567"))
+def test_a_typing_error_is_told_from_a_wrong_link(position: int, letter: str) -> None:
+    # Three check characters miss 1 in 32 768 by chance; for this secret no single character does.
+    typed = SECRET[:position] + letter + SECRET[position + 1 :]
+    assert (parse_secret(typed) is None) is (typed != SECRET)
+
+
+@given(st.text(max_size=80))
+def test_any_text_is_a_link_or_none(text: str) -> None:
+    assert parse_link(text) is None
+    assert parse_secret(text) is None or len(text.strip()) == 35
+
+
+def test_a_key_ring_is_kept_as_text_and_read_back() -> None:
+    ring = KeyRing.new()
+    assert KeyRing.load(ring.dump()) == ring
+    assert len(ring.keys[ring.current]) == 32
+
+
+def test_a_key_ring_does_not_show_its_keys() -> None:
+    assert "\\x00" not in repr(RING)
+    assert repr(RING) == "KeyRing(current='one')"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("", id="nothing"),
+        pytest.param("[]", id="another shape"),
+        pytest.param('{"current": "a"}', id="no keys"),
+        pytest.param('{"current": "a", "keys": []}', id="keys without names"),
+        pytest.param('{"current": "a", "keys": {"a": 1}}', id="a key that is no text"),
+        pytest.param('{"current": "a", "keys": {"a": "!!"}}', id="a key that is no base64"),
+        pytest.param('{"current": "a", "keys": {"a": "c3dvcmRmaXNo"}}', id="a key that is too short"),
+        pytest.param(
+            json.dumps({"current": "b", "keys": {"a": base64.b64encode(bytes(32)).decode()}}), id="no current key"
+        ),
+    ],
+)
+def test_a_broken_key_ring_is_refused_without_showing_any_of_it(text: str) -> None:
+    with pytest.raises(ValueError, match=r"^not a key ring$"):
+        KeyRing.load(text)
+
+
+def test_a_ring_holds_its_current_key_and_only_long_ones() -> None:
+    with pytest.raises(ValueError):
+        KeyRing("a", {})
+    with pytest.raises(ValueError):
+        KeyRing("a", {"a": bytes(31)})
+
+
+@given(st.lists(st.text(max_size=4), max_size=4), st.lists(st.text(max_size=4), max_size=4))
+def test_no_two_lists_of_parts_derive_the_same_bytes(one: list[str], other: list[str]) -> None:
+    assert (RING.derive("test", *one) == RING.derive("test", *other)) is (one == other)
+
+
+def test_bytes_for_one_purpose_are_not_those_for_another() -> None:
+    assert RING.derive("link", "a") != RING.derive("visit", "a")
