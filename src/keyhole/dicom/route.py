@@ -22,6 +22,7 @@ _UID = r"(?=[0-9.]{1,64}(?:/|\Z))[0-9]+(?:\.[0-9]+)*"
 _TAG = "[0-9A-Fa-f]{8}"
 _HALVED_TAG = "[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}"
 _ITEM = "[0-9]{1,6}"
+_NUMBER = "[0-9]{1,10}"
 
 PLACEHOLDERS: Mapping[str, str] = MappingProxyType(
     {
@@ -35,8 +36,11 @@ PLACEHOLDERS: Mapping[str, str] = MappingProxyType(
         # the same as Orthanc's own routes spell it, which count items from 0 and list what is inside one
         "content": rf"{_HALVED_TAG}(?:/{_ITEM}/{_HALVED_TAG}){{0,8}}(?:/{_ITEM})?",
         "id": "[0-9a-f]{8}(?:-[0-9a-f]{8}){4}",
-        "number": "[0-9]{1,10}",
-        "quality": "(?:deflate|jpeg[0-9]{1,3})",
+        "number": _NUMBER,
+        "zoom": _NUMBER,
+        "column": _NUMBER,
+        "row": _NUMBER,
+        "encoding": "deflate|jpeg[0-9]{1,3}",
         "word": "[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}",
         "uuid": "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
     }
@@ -58,8 +62,10 @@ class Kind(StrEnum):
     BULKDATA = "bulkdata"
     PIXELDATA = "pixeldata"
     STORE = "store"
+    LIST = "list"
+    """A list of resources in Orthanc's own REST API, to be cut to what is in scope."""
     REST = "rest"
-    """Anything of Orthanc's own REST API."""
+    """Anything else of Orthanc's own REST API."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +104,12 @@ class Match:
         return self.route.template.format_map(self.ids)
 
     def resource(self, archive: str) -> Resource:
-        """The node of the tree that the UIDs in the path name; the archive when there are none."""
+        """The node of the tree that the UIDs in the path name; the archive when there are none.
+
+        Raises ValueError when the path names something in another way: it must not pass for the archive.
+        """
+        if "id" in self.ids:
+            raise ValueError("only lineage knows which resource this is")
         return Resource.of(archive, *(self.ids[name] for name in ("study", "series", "instance") if name in self.ids))
 
 
@@ -150,7 +161,8 @@ class Table:
             if methods.setdefault(route.method, route) is not route:
                 raise ValueError(f"two rows for {route.method} {route.template}")
         self._patterns: dict[_Shape, list[tuple[re.Pattern[str], str]]] = {}
-        for template in self._rows:
+        # what is written out comes before what a placeholder may stand for
+        for template in sorted(self._rows, key=lambda template: template.count("{")):
             self._patterns.setdefault(_shape_of_template(template), []).append((_pattern(template), template))
         self._outlines = [_outline(template) for template in self._rows]
 
