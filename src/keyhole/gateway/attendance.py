@@ -28,6 +28,11 @@ class Attendance:
         """Write to *sightings*."""
         self._sightings = sightings
         self._unwritten: dict[str, datetime] = {}
+        self._written: dict[str, datetime] = {}
+
+    def last(self, visit_id: str) -> datetime | None:
+        """When this process saw the visit last, if it was not long ago."""
+        return self._unwritten.get(visit_id) or self._written.get(visit_id)
 
     def saw(self, visit: Visit, now: datetime) -> None:
         """*visit* is in use."""
@@ -48,3 +53,5 @@ class Attendance:
             await self._sightings.seen(seen)
         except StoreFailed:
             self._unwritten = {**seen, **self._unwritten}
+        else:
+            self._written = seen

@@ -53,7 +53,8 @@ class Ledger:
         """
         if self._behind:
             await self._recover()
-        name = _name(access)
+        # Also by address: that a visit is suddenly used from elsewhere is worth a row of its own.
+        name = (*_name(access), access.personal.get("address"))
         first = self._firsts.get(name)
         if first is None:
             first = self._firsts[name] = asyncio.ensure_future(self._trail.append([access]))

@@ -84,8 +84,10 @@ class Store(Shares, Visits, Protocol):
     """What openings are kept in."""
 
 
-Identify = Callable[[str, str | None, Client], Awaitable["Visit | Deny"]]
-"""The running visit with this id, if the cookie's value is its secret."""
+Headers = Sequence[tuple[bytes, bytes]]
+
+Identify = Callable[[str, Headers], Awaitable["Visit | Deny"]]
+"""The running visit with this id, if the headers show its cookie or bearer."""
 
 Find = Callable[[str, Scope, bytes], Awaitable[list[dict[str, Any]]]]
 FindSeries = Callable[[str, Scope, str], Awaitable[list[dict[str, Any]]]]
@@ -153,9 +155,9 @@ class Openings:
         self.current.forget((visit.id,))
         return Opened(visit, secret)
 
-    async def shown(self, visit_id: str, cookie: str | None, client: Client) -> Shown | Deny:
+    async def shown(self, visit_id: str, headers: Headers, client: Client) -> Shown | Deny:
         """What the visit page shows: the studies, recorded as the search that it is."""
-        visit = await self.identify(visit_id, cookie, client)
+        visit = await self.identify(visit_id, headers)
         if isinstance(visit, Deny):
             return visit
         held = await self.current.visit(visit_id)
@@ -169,9 +171,9 @@ class Openings:
                 await self.ledger.release(self._access(visit, client))
                 return Shown(visit.id, visit.ends_at, await self._studies(visit.archive, reach), visit.limited)
 
-    async def end(self, visit_id: str, cookie: str | None, client: Client) -> Deny | None:
+    async def end(self, visit_id: str, headers: Headers, client: Client) -> Deny | None:
         """End the visit because its visitor is done."""
-        visit = await self.identify(visit_id, cookie, client)
+        visit = await self.identify(visit_id, headers)
         if isinstance(visit, Deny):
             return visit
         now = self.now()
