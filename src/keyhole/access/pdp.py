@@ -7,7 +7,7 @@ from datetime import datetime
 
 from keyhole.access.decision import Allow, Ask, Deny, Reason, Scope
 from keyhole.access.grant import Grant, covers
-from keyhole.access.resource import Action
+from keyhole.access.resource import Action, Level
 from keyhole.access.subject import Kind, Subject
 
 
@@ -34,11 +34,13 @@ def decide(ask: Ask, subject: Subject, grants: Iterable[Grant], now: datetime) -
         reason = Reason.NO_CREDENTIAL if subject.kind is Kind.ANONYMOUS else Reason.CEILING
         return Deny(reason, ask.resource)
     grants = tuple(grants)
-    reach = scope(ask.action, subject, grants, now).within(ask.resource, ask.lineage)
+    reach = scope(ask.action, subject, grants, now)
     if reach.covers(ask.resource, ask.lineage):
-        return Allow(reach)
-    if ask.divisible and (not reach.empty or ask.resource.level == 0):
-        return Allow(reach)
+        return Allow(Scope(frozenset({ask.resource})))
+    if ask.divisible:
+        part = reach.within(ask.resource, ask.lineage)
+        if not part.empty or ask.resource.level is Level.ARCHIVE:
+            return Allow(part)
     return Deny(_why(ask, subject, grants, now), ask.resource)
 
 

@@ -42,6 +42,7 @@ class Level(IntEnum):
     INSTANCE = 4
 
 
+_ARCHIVE, _PATIENT = Level.ARCHIVE, Level.PATIENT  # looked up once: the comparisons are on the way of every image
 _NAMES_IN_PATH = {Level.ARCHIVE: 0, Level.PATIENT: 2, Level.STUDY: 1, Level.SERIES: 2, Level.INSTANCE: 3}
 
 
@@ -67,6 +68,10 @@ class Resource:
             raise ValueError("a patient without PatientID is nobody: name the study instead")
         if self.level >= Level.STUDY and not all(map(is_uid, self.path)):
             raise ValueError(f"a {self.level.name.lower()} is named by UIDs")
+
+    def __hash__(self) -> int:
+        """Of the path alone: the generated one hashes the level's name anew each time, on the way of every image."""
+        return hash(self.path)
 
     @classmethod
     def whole(cls, archive: str) -> Resource:
@@ -100,13 +105,14 @@ class Resource:
 
         Which studies a patient has is not in their names: see :class:`keyhole.access.decision.Lineage`.
         """
-        if self.archive != other.archive:
+        path = self.path
+        if self.archive != other.archive or len(path) > len(other.path):
             return False
-        if self.level is Level.ARCHIVE:
+        if self.level is _ARCHIVE:
             return True
-        if Level.PATIENT in (self.level, other.level):
+        if self.level is _PATIENT or other.level is _PATIENT:
             return self == other
-        return other.path[: len(self.path)] == self.path
+        return other.path[: len(path)] == path
 
     def __str__(self) -> str:
         """The resource as the trail and the command line write it; a patient's id is not written."""
