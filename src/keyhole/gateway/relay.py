@@ -90,42 +90,73 @@ def _ask_for(reason: Reason, status: int) -> dict[str, str]:
 
 
 async def whole(
-    send: Send, status: int, content_type: str, body: bytes, fields: Mapping[str, str], *, head_only: bool = False
+    send: Send, status: int, content_type: str | None, body: bytes | None, fields: Mapping[str, str]
 ) -> None:
-    """Answer with *body*, or with its head alone."""
-    everything = {"content-type": content_type, "content-length": str(len(body)), **fields}
-    await send({"type": "http.response.start", "status": status, "headers": headers(everything)})
-    await send({"type": "http.response.body", "body": b"" if head_only else body})
+    """Answer with *body*; None for the head alone, of a body whose length is not known."""
+    known = {} if content_type is None else {"content-type": content_type}
+    if body:
+        known["content-length"] = str(len(body))
+    await send({"type": "http.response.start", "status": status, "headers": headers({**known, **fields})})
+    await send({"type": "http.response.body", "body": body or b""})
+
+
+class Begun:
+    """A ``send`` that knows whether the head of the answer has left."""
+
+    def __init__(self, send: Send) -> None:
+        """Pass everything on to *send*."""
+        self._send = send
+        self.yet = False
+
+    async def __call__(self, message: Message) -> None:
+        """Pass *message* on."""
+        self.yet = True
+        await self._send(message)
 
 
 class Cut(Exception):  # noqa: N818 - it ends an answer that has begun; there is nobody to tell
     """The answer broke off after its head was sent: the connection must end without a proper end of the body."""
 
 
-async def stream(
+async def stream(  # noqa: PLR0913, PLR0917 - what an answer is made of
     send: Send,
     status: int,
+    content_type: str,
     fields: Mapping[str, str],
     body: AsyncIterator[bytes],
     sent: Callable[[int], None],
 ) -> None:
     """Pass *body* on chunk by chunk, no faster than the reader takes it; tell *sent* the size of each chunk.
 
-    The head leaves with the first chunk, so that an archive that fails at once can still be told with a status.
+    The head leaves with the first chunk, so that an archive that fails at once can still be told by a status. Raises
+    :class:`Cut` from what broke the body off after that.
     """
-    first = await anext(body, b"")
-    await send({"type": "http.response.start", "status": status, "headers": headers(fields)})
+    chunk = await anext(body, None)
+    head = headers({"content-type": content_type, **fields})
+    await send({"type": "http.response.start", "status": status, "headers": head})
     try:
-        chunk = first
-        while True:
+        while chunk is not None:
             if chunk:
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
                 sent(len(chunk))
-            chunk = await anext(body)
-    except StopAsyncIteration:
-        await send({"type": "http.response.body", "body": b""})
+            chunk = await anext(body, None)
     except Exception as error:
         raise Cut from error
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def body_of(receive: Receive, running: Stream) -> AsyncIterator[bytes]:
+    """The body of a request, read as fast as it is taken; a sender who leaves ends *running*."""
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            running.leave()
+            await asyncio.sleep(0)
+            return
+        more = message.get("more_body", False)
+        if message.get("body"):
+            yield message["body"]
 
 
 @contextmanager

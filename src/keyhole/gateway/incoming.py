@@ -1,0 +1,52 @@
+"""A request as received: taken apart, not understood."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from keyhole.gateway.client import Client
+
+MOUNT = re.compile(rb"(?P<root>(?:/v/(?P<visit>[a-z2-7]{16}))?/dicom-web)(?P<below>(?:/.*)?)", re.DOTALL)
+"""Where DICOMweb is answered. What is below is judged by the table of routes alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A request below a DICOMweb root. Header names are in lower case."""
+
+    method: str
+    root: str
+    visit: str | None
+    below: bytes
+    raw_query: bytes
+    headers: tuple[tuple[bytes, bytes], ...]
+    client: Client
+
+    def field(self, name: bytes) -> str | None:
+        """A header's value, repetitions joined (RFC 9110 section 5.3); None when it is not there."""
+        values = [value for key, value in self.headers if key == name]
+        return b", ".join(values).decode("latin-1") if values else None
+
+    @property
+    def has_body(self) -> bool:
+        """Whether more follows the head."""
+        return self.field(b"transfer-encoding") is not None or self.field(b"content-length") not in (None, "0")
+
+
+def incoming(scope: Mapping[str, Any], client_of: Callable[[Mapping[str, Any]], Client]) -> Incoming:
+    """The request in an ASGI *scope* whose raw path matches :data:`MOUNT`."""
+    mount = MOUNT.fullmatch(scope["raw_path"])
+    if mount is None:
+        raise ValueError("not below a DICOMweb root")
+    return Incoming(
+        method=scope["method"],
+        root=mount["root"].decode("ascii"),
+        visit=mount["visit"] and mount["visit"].decode("ascii"),
+        below=mount["below"],
+        raw_query=scope["query_string"],
+        headers=tuple((name.lower(), value) for name, value in scope["headers"]),
+        client=client_of(scope),
+    )
