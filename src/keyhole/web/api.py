@@ -1,0 +1,212 @@
+"""The staff listener's JSON API. It decides nothing: the door tells who asks, the desk does what may be done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import version
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, FastAPI, Path, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.security import HTTPBearer
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
+
+from keyhole.access.decision import Reason
+from keyhole.access.share import ShareChange
+from keyhole.access.subject import Subject
+from keyhole.errors import KeyholeError
+from keyhole.gateway.client import Client
+from keyhole.gateway.desk import Desk, NotAllowed, ShareOrder
+from keyhole.web import shapes, studies, trouble
+from keyhole.web.door import OPENAPI, Door, Identity, Refuse, client_of, refusal
+from keyhole.web.trouble import Problem
+
+LARGEST_BODY = 64 * 1024
+"""Bytes of a request's body; a share of 100 studies takes 7 000."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """Who asks, from where, at which desk, and when."""
+
+    desk: Desk
+    subject: Subject
+    client: Client
+    archive: str
+    """The archive that is meant when none is named."""
+    now: datetime
+
+
+def _asking(request: Request) -> Asking:
+    state = request.app.state
+    return Asking(state.desk, request.state.subject, client_of(request.scope), state.archive, state.desk.now())
+
+
+Asks = Annotated[Asking, Depends(_asking)]
+ShareId = Annotated[shapes.Id, Path(description="the id of the share")]
+
+_PROBLEM = {"model": Problem, "description": "What went wrong (RFC 9457)"}
+
+routes = APIRouter(
+    prefix="/api/v1",
+    responses={"4XX": _PROBLEM, "5XX": _PROBLEM},
+    dependencies=[Depends(HTTPBearer(auto_error=False, bearerFormat="khk_<key>_<value>", description="an API key"))],
+)
+
+
+@routes.post("/shares", status_code=201, tags=["shares"], summary="Share studies by link")
+async def create_share(asks: Asks, wanted: shapes.NewShare, response: Response) -> shapes.SentShare:
+    """Needs the right to share, and to see what is shared. The link is in the answer."""
+    order = ShareOrder(
+        archive=wanted.archive or asks.archive,
+        resources=wanted.resources,
+        expires_at=_end(wanted, asks.now) or asks.now,
+        not_before=wanted.not_before,
+        max_visits=wanted.max_visits,
+        note=wanted.note,
+        recipient=wanted.recipient,
+    )
+    share = await asks.desk.create_share(asks.subject, order, asks.client)
+    response.headers["location"] = f"/api/v1/shares/{share.id}"
+    return shapes.SentShare.sent(share, asks.now, asks.desk.link(share))
+
+
+def _end(wanted: shapes.NewShare | shapes.Change, now: datetime) -> datetime | None:
+    return wanted.expires_at if wanted.lasts is None else now + wanted.lasts
+
+
+@routes.get("/shares", tags=["shares"], summary="List shares")
+async def list_shares(asks: Asks, page: Annotated[shapes.SharePage, Query()]) -> shapes.ShareList:
+    """The shares that this key made or could have made, newest first."""
+    # One more than asked for tells whether there is a next page.
+    found = await asks.desk.shares(asks.subject, study=page.study, after=page.after, limit=page.limit + 1)
+    shown = found[: page.limit]
+    return shapes.ShareList(
+        shares=tuple(shapes.ShownShare.of(share, asks.now) for share in shown),
+        next=shown[-1].id if len(found) > len(shown) else None,
+    )
+
+
+@routes.get("/shares/{share}", tags=["shares"], summary="Show a share")
+async def show_share(asks: Asks, share: ShareId) -> shapes.ShownShare:
+    """Without its link: ask for that by itself."""
+    return shapes.ShownShare.of(await asks.desk.share(asks.subject, share), asks.now)
+
+
+@routes.get("/shares/{share}/link", tags=["shares"], summary="Show the link of a share again")
+async def show_link(asks: Asks, share: ShareId) -> shapes.Link:
+    """That it was shown is on the trail."""
+    return shapes.Link(link=await asks.desk.show_link(asks.subject, share, asks.client))
+
+
+@routes.patch("/shares/{share}", tags=["shares"], summary="Renew or change a share")
+async def change_share(asks: Asks, share: ShareId, wanted: shapes.Change) -> shapes.SentShare:
+    """All of it or nothing. A new link ends the present one; visits that have begun go on."""
+    change = ShareChange(
+        expires_at=_end(wanted, asks.now),
+        not_before=wanted.not_before,
+        more_visits=wanted.more_visits or 0,
+        recipient=wanted.recipient,
+        note=wanted.note,
+        new_link_key=asks.desk.new_link().new_link_key if wanted.new_link else None,
+    )
+    changed = await asks.desk.change_share(asks.subject, share, change, asks.client)
+    link = asks.desk.link(changed) if wanted.new_link else None
+    return shapes.SentShare.sent(changed, asks.now, link)
+
+
+@routes.delete("/shares/{share}", status_code=204, tags=["shares"], summary="Withdraw a share")
+async def withdraw_share(asks: Asks, share: ShareId) -> None:
+    """Its link opens nothing any more, and running visits end within a second. Done twice, it stays as it was."""
+    held = await asks.desk.share(asks.subject, share)
+    if held.withdrawn_at is None:
+        await asks.desk.change_share(asks.subject, share, ShareChange(withdrawn_at=asks.now), asks.client)
+
+
+@routes.get("/shares/{share}/timeline", tags=["shares"], summary="Show what happened with a share")
+async def show_timeline(asks: Asks, share: ShareId) -> shapes.Timeline:
+    """Oldest first: made, changed, opened, looked at, refused."""
+    rows = await asks.desk.timeline(asks.subject, share)
+    return shapes.Timeline(events=tuple(map(shapes.Happening.of, rows)))
+
+
+@routes.post("/visits", status_code=201, tags=["visits"], summary="Open studies at once")
+async def prepare_visit(asks: Asks, wanted: shapes.NewVisit) -> shapes.PreparedVisit:
+    """Answers an address for a browser: good for one opening, within 60 seconds."""
+    archive = wanted.archive or asks.archive
+    visit, url = await asks.desk.prepare_visit(asks.subject, archive, wanted.studies, asks.client)
+    return shapes.PreparedVisit(visit=visit.id, url=url, expires_at=visit.ends_at)
+
+
+@routes.get("/studies", tags=["studies"], summary="Search the studies that this key may see")
+async def find_studies(asks: Asks, wanted: Annotated[shapes.StudySearch, Query()]) -> shapes.StudyList:
+    """In plain names; the DICOMweb root of the public listener answers the same in DICOM JSON."""
+    found = await asks.desk.find_studies(asks.subject, wanted.archive or asks.archive, studies.query(wanted))
+    return shapes.StudyList(studies=[studies.plain(item) for item in found])
+
+
+async def _broken(_: Request, error: Exception) -> Response:
+    return trouble.of_error(error if isinstance(error, KeyholeError) else KeyholeError()).response()
+
+
+async def _not_allowed(request: Request, error: Exception) -> Response:
+    """Refused by the decision point: on the trail like every refusal."""
+    reason = error.reason if isinstance(error, NotAllowed) else Reason.NO_GRANT
+    state = request.app.state
+    state.refuse(refusal(request.scope, request.state.subject.name, reason, state.desk.now()))
+    return await _broken(request, error)
+
+
+async def _wrong_fields(_: Request, error: Exception) -> Response:
+    return trouble.of_fields(error.errors() if isinstance(error, RequestValidationError) else ()).response()
+
+
+async def _framework(_: Request, error: Exception) -> Response:
+    status, headers = (error.status_code, error.headers) if isinstance(error, HTTPException) else (500, None)
+    return trouble.of_status(status).response(headers)
+
+
+def staff(desk: Desk, identity: Identity, refuse: Refuse, archive: str) -> ASGIApp:
+    """The staff listener's application. *archive* is the one that is meant when none is named."""
+    app = _describe(_application())
+    app.state.desk, app.state.archive, app.state.refuse = desk, archive, refuse
+    return Door(app, identity, refuse, desk.now)
+
+
+def openapi() -> dict[str, Any]:
+    """The OpenAPI document."""
+    return _describe(_application()).openapi()
+
+
+def _application() -> FastAPI:
+    return FastAPI(
+        title="Keyhole",
+        summary="Let someone see one study, and nothing else.",
+        version=version("keyhole"),
+        openapi_url=OPENAPI,
+        docs_url=None,  # its pages load scripts of another site
+        redoc_url=None,
+        redirect_slashes=False,
+        max_body_size=LARGEST_BODY,
+        generate_unique_id_function=lambda route: route.name,
+        exception_handlers={
+            KeyholeError: _broken,
+            NotAllowed: _not_allowed,
+            RequestValidationError: _wrong_fields,
+            HTTPException: _framework,
+            Exception: _broken,
+        },
+    )
+
+
+def _describe(app: FastAPI) -> FastAPI:
+    """Take the routes in, and let the OpenAPI document tell the media type that problems really have."""
+    app.include_router(routes)
+    for operations in app.openapi()["paths"].values():
+        for operation in operations.values():
+            for status in ("4XX", "5XX"):
+                content = operation["responses"][status]["content"]
+                content[trouble.MEDIA_TYPE] = content.pop("application/json")
+    return app

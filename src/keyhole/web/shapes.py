@@ -1,0 +1,346 @@
+"""What the staff API takes and gives, as schemas. Unknown fields and unclear times are refused, nothing is guessed."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Annotated, Literal, Protocol, Self, cast
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
+from pydantic.config import JsonDict
+
+from keyhole.access.decision import Event, Reason, Record
+from keyhole.access.resource import is_uid
+from keyhole.access.share import Share, ShareKind
+from keyhole.sharing.visit import closed
+from keyhole.web import when
+
+
+def _instant(value: object) -> datetime:
+    if not isinstance(value, str):
+        raise ValueError("is not a time with its zone, such as 2026-03-01T12:00:00Z")  # noqa: TRY004 - pydantic's word
+    return when.instant(value)
+
+
+def _duration(value: object) -> timedelta:
+    if not isinstance(value, str):
+        raise ValueError("is not a duration such as 7d, 12h or 30m")  # noqa: TRY004 - the same
+    return when.duration(value)
+
+
+def _uid(value: object) -> str:
+    if not isinstance(value, str) or not is_uid(value):
+        raise ValueError("is not a UID: digits and dots, at most 64 characters")
+    return value
+
+
+Instant = Annotated[
+    datetime,
+    BeforeValidator(_instant),
+    WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-03-01T12:00:00Z"]}),
+]
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(_duration),
+    WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,6}[dhm]$", "examples": ["7d"]}),
+]
+UID = Annotated[
+    str,
+    BeforeValidator(_uid),
+    WithJsonSchema({"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)*$", "maxLength": 64, "examples": ["1.2.3"]}),
+]
+Words = Annotated[str, StringConstraints(max_length=1000, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*$", strict=True)]
+Count = Annotated[int, Field(strict=True, ge=1, le=10_000)]
+Studies = Annotated[list[UID], Field(min_length=1, max_length=100)]
+ArchiveName = Annotated[str, StringConstraints(max_length=32, pattern=r"^[a-z0-9-]+$", strict=True)]
+Id = Annotated[str, StringConstraints(pattern=r"^[a-z2-7]{16}$", strict=True)]
+Match = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f\\]+$")]
+
+
+def _without_null(schema: JsonDict) -> None:
+    """Say in the schema, too, that null is not taken."""
+    for field in cast("dict[str, JsonDict]", schema["properties"]).values():
+        match field.get("anyOf"):
+            case [dict(wanted), {"type": "null"}]:
+                del field["anyOf"]
+                field.pop("default", None)
+                field.update(wanted)
+
+
+class _Taken(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=_without_null)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_null(cls, fields: object) -> object:
+        if isinstance(fields, Mapping) and None in fields.values():
+            raise ValueError("null changes nothing: leave the field out")
+        return fields
+
+
+class NewShare(_Taken):
+    """What to share, and until when: either ``expires_at`` or ``for``."""
+
+    studies: Studies = Field(description="StudyInstanceUIDs")
+    series: UID | None = Field(default=None, description="only this series (SeriesInstanceUID) of the one study")
+    archive: ArchiveName | None = Field(default=None, description="the default archive when left out")
+    expires_at: Instant | None = Field(default=None, description="when the share ends")
+    lasts: Duration | None = Field(default=None, alias="for", description="how long it lasts: days, hours, minutes")
+    not_before: Instant | None = Field(default=None, description="when it can be opened first")
+    max_visits: Count | None = Field(default=None, description="how often it can be opened; no limit when left out")
+    note: Words | None = Field(default=None, description="for the sender's own eyes")
+    recipient: Words | None = Field(default=None, description="whom the link is for")
+
+    @model_validator(mode="after")
+    def _one_end(self) -> Self:
+        if (self.expires_at is None) is (self.lasts is None):
+            raise ValueError("a share needs an end: give either expires_at or for")
+        if self.series is not None and len(self.studies) != 1:
+            raise ValueError("a series is of one study: name that study alone")
+        return self
+
+    @property
+    def resources(self) -> tuple[tuple[str, ...], ...]:
+        """As :class:`keyhole.gateway.desk.ShareOrder` names them."""
+        if self.series is not None:
+            return ((self.studies[0], self.series),)
+        return tuple((study,) for study in self.studies)
+
+
+class Change(_Taken):
+    """What to change of a share; what is left out stays."""
+
+    expires_at: Instant | None = Field(default=None, description="when the share ends")
+    lasts: Duration | None = Field(default=None, alias="for", description="how long it lasts from now on")
+    not_before: Instant | None = Field(default=None, description="when it can be opened first")
+    more_visits: Count | None = Field(default=None, description="how many openings to add to its limit")
+    note: Words | None = None
+    recipient: Words | None = None
+    new_link: Literal[True] | None = Field(default=None, description="end the present link and make another")
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError("there is nothing to change: name a field")
+        if self.expires_at is not None and self.lasts is not None:
+            raise ValueError("give either expires_at or for")
+        return self
+
+
+class NewVisit(_Taken):
+    """Which studies to open at once, for the holder of the key or somebody whom its program knows."""
+
+    studies: Studies = Field(description="StudyInstanceUIDs")
+    archive: ArchiveName | None = Field(default=None, description="the default archive when left out")
+
+
+class StudySearch(_Taken):
+    """What studies must match. Text may hold ``*`` and ``?``."""
+
+    archive: ArchiveName | None = Field(default=None, description="the default archive when left out")
+    study: list[UID] = Field(default=[], max_length=100, description="StudyInstanceUID, may be repeated")
+    patient_name: Match | None = None
+    patient_id: Match | None = None
+    accession_number: Match | None = None
+    description: Match | None = None
+    modality: Match | None = None
+    since: dt.date | None = Field(default=None, description="studies of this day and later")
+    until: dt.date | None = Field(default=None, description="studies of this day and earlier")
+    limit: int = Field(default=100, ge=1, le=1000)
+    offset: int = Field(default=0, ge=0, le=1_000_000)
+
+
+class SharePage(_Taken):
+    """Which shares to list."""
+
+    study: UID | None = Field(default=None, description="only shares of this study")
+    after: Id | None = Field(default=None, description="`next` of the page before")
+    limit: int = Field(default=50, ge=1, le=200)
+
+
+class SharedResource(BaseModel):
+    """A study, or one series of it."""
+
+    study: str
+    series: str | None
+
+
+class ShownShare(BaseModel):
+    """A share as its sender sees it."""
+
+    id: str
+    state: Literal["open", "not-yet", "expired", "withdrawn", "used-up"] = Field(description="whether it can be opened")
+    archive: str
+    resources: tuple[SharedResource, ...]
+    allows: ShareKind
+    creator: str
+    created_at: datetime
+    expires_at: datetime
+    not_before: datetime | None
+    max_visits: int | None
+    visits: int = Field(description="how often it was opened")
+    first_opened_at: datetime | None
+    last_opened_at: datetime | None
+    withdrawn_at: datetime | None
+    recipient: str | None
+    note: str | None
+
+    @classmethod
+    def of(cls, share: Share, now: datetime) -> Self:
+        """*share* as it is at *now*."""
+        return cls(
+            id=share.id,
+            state=state(share, now),
+            archive=share.archive,
+            resources=tuple(SharedResource(study=node.path[0], series=node.series) for node in share.resources),
+            allows=share.kind,
+            creator=share.creator,
+            created_at=share.created_at,
+            expires_at=share.expires_at,
+            not_before=share.not_before,
+            max_visits=share.max_visits,
+            visits=share.visits,
+            first_opened_at=share.first_opened_at,
+            last_opened_at=share.last_opened_at,
+            withdrawn_at=share.withdrawn_at,
+            recipient=share.recipient,
+            note=share.note,
+        )
+
+
+def state(share: Share, now: datetime) -> Literal["open", "not-yet", "expired", "withdrawn", "used-up"]:
+    """Whether *share* can be opened at *now*, in a word."""
+    match closed(share, now):
+        case None:
+            return "open"
+        case Reason.NOT_YET:
+            return "not-yet"
+        case Reason.EXPIRED:
+            return "expired"
+        case Reason.WITHDRAWN:
+            return "withdrawn"
+        case _:
+            return "used-up"
+
+
+class SentShare(ShownShare):
+    """A share with its link. Whoever holds the link can open the share: keep it out of logs."""
+
+    link: str | None = Field(
+        description="null when a change made no new one", examples=["https://images.example.org/s/k3v9…#…"]
+    )
+
+    @classmethod
+    def sent(cls, share: Share, now: datetime, link: str | None) -> Self:
+        """*share* as it is at *now*, with its *link*."""
+        return cls(**ShownShare.of(share, now).model_dump(), link=link)
+
+
+class ShareList(BaseModel):
+    """A page of shares, newest first."""
+
+    shares: tuple[ShownShare, ...]
+    next: str | None = Field(description="pass it as `after` for the next page; null on the last one")
+
+
+class Link(BaseModel):
+    """A link. Whoever holds it can open the share."""
+
+    link: str
+
+
+class Happening(BaseModel):
+    """One row of the trail."""
+
+    seq: int = Field(description="its place in the chain")
+    at: datetime
+    event: Event
+    subject: str = Field(description="who: a visit, a key, a user")
+    study: str | None
+    series: str | None
+    reason: Reason | None = Field(description="why it was refused, or failed")
+    visit: str | None
+    images: int
+    bytes: int
+    times: int = Field(description="how often, for rows that sum up")
+    address: str | None = Field(description="from where; null when unknown or erased")
+    agent: str | None
+    detail: Mapping[str, str]
+    erased: bool = Field(description="whether personal values were erased, as the law may ask")
+
+    @classmethod
+    def of(cls, row: TrailRow) -> Self:
+        """*row* for the sender."""
+        record = row.record
+        return cls(
+            seq=row.seq,
+            at=record.at,
+            event=record.event,
+            subject=record.subject,
+            study=record.study,
+            series=record.series,
+            reason=record.reason,
+            visit=record.visit,
+            images=record.images,
+            bytes=record.bytes,
+            times=record.times,
+            address=record.personal.get("address"),
+            agent=record.personal.get("agent"),
+            detail=dict(record.detail),
+            erased=row.erased,
+        )
+
+
+class TrailRow(Protocol):
+    """A row of the trail, as its reader gives it."""
+
+    @property
+    def seq(self) -> int:
+        """Its place in the chain."""
+
+    @property
+    def record(self) -> Record:
+        """What happened."""
+
+    @property
+    def erased(self) -> bool:
+        """Whether its personal values are gone."""
+
+
+class Timeline(BaseModel):
+    """What happened with a share, oldest first."""
+
+    events: tuple[Happening, ...]
+
+
+class PreparedVisit(BaseModel):
+    """An address that opens the studies once, within a minute. Whoever has it can open them."""
+
+    visit: str
+    url: str = Field(examples=["https://images.example.org/o#…"])
+    expires_at: datetime
+
+
+class FoundStudy(BaseModel):
+    """A study, in plain names. Dates and times that are not as DICOM asks are null."""
+
+    study: str = Field(description="StudyInstanceUID")
+    date: dt.date | None
+    time: dt.time | None
+    description: str | None
+    modalities: tuple[str, ...]
+    accession_number: str | None
+    patient_name: str | None = Field(description="as DICOM writes it: family^given^middle^prefix^suffix")
+    patient_id: str | None
+    birth_date: dt.date | None
+    sex: str | None
+    referring_physician: str | None
+    series: int | None = Field(description="how many")
+    images: int | None = Field(description="how many")
+
+
+class StudyList(BaseModel):
+    """The studies found, in the archive's order."""
+
+    studies: Sequence[FoundStudy]

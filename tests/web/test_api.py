@@ -1,0 +1,549 @@
+"""The staff API: what it takes, what it answers, and what it never tells."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from keyhole.access.decision import Event, Reason, Record
+from keyhole.access.resource import Action
+from keyhole.access.share import Visit
+from keyhole.errors import ArchiveFailed, ArchiveTimeout, ForeignAnswer
+from keyhole.web import api
+from tests.web.asgi_client import Answer, Client
+from tests.web.desk import CT, MR, NOW, OTHER, World
+
+SHARES = "/api/v1/shares"
+WEEK = {"studies": [CT], "for": "7d"}
+UNKNOWN = "a" * 16
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def refused() -> list[Record]:
+    return []
+
+
+def bearer(key: str) -> Sequence[tuple[str, str]]:
+    return (("authorization", f"Bearer {key}"), ("user-agent", "worklist/1"))
+
+
+@pytest.fixture
+def stranger(world: World, refused: list[Record]) -> Client:
+    return Client(api.staff(world.desk, world, refused.append, "main"))
+
+
+@pytest.fixture
+def sharer(world: World, stranger: Client) -> Client:
+    return replace(stranger, headers=bearer(world.key("sharer")))
+
+
+@pytest.fixture
+def reader(world: World, stranger: Client) -> Client:
+    return replace(stranger, headers=bearer(world.key("reader")))
+
+
+def told(answer: Answer) -> tuple[int, str]:
+    """Status and reason of a problem, which has all of its parts."""
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json
+    assert {"type", "title", "status", "detail", "reason"} <= problem.keys()
+    assert problem["status"] == answer.status
+    return answer.status, problem["reason"]
+
+
+async def shared(client: Client, **more: Any) -> dict[str, Any]:
+    answer = await client.ask("POST", SHARES, WEEK | more)
+    assert answer.status == 201, answer.body
+    return answer.json
+
+
+# -- sharing
+
+
+async def test_a_study_is_shared_and_the_link_is_in_the_answer(sharer: Client, world: World) -> None:
+    answer = await sharer.ask("POST", SHARES, WEEK | {"note": "for Monday", "recipient": "Dr Roe", "max_visits": 2})
+    assert answer.status == 201
+    share = answer.json
+    assert answer.headers["location"] == f"{SHARES}/{share['id']}"
+    assert share["link"] == world.desk.link(world.rows.held[share["id"]])
+    assert share["resources"] == [{"study": CT, "series": None}]
+    assert share["expires_at"] == "2026-03-08T12:00:00Z"
+    assert (share["state"], share["allows"], share["visits"], share["max_visits"]) == ("open", "view", 0, 2)
+    assert (share["note"], share["recipient"]) == ("for Monday", "Dr Roe")
+
+
+async def test_an_end_may_be_a_time_in_any_zone(sharer: Client) -> None:
+    share = await sharer.ask("POST", SHARES, {"studies": [CT, MR], "expires_at": "2026-03-02T12:00:00+02:00"})
+    assert share.json["expires_at"] == "2026-03-02T10:00:00Z"
+    assert [resource["study"] for resource in share.json["resources"]] == [CT, MR]
+
+
+async def test_one_series_is_shared(sharer: Client) -> None:
+    assert (await shared(sharer, series=f"{CT}.1"))["resources"] == [{"study": CT, "series": f"{CT}.1"}]
+
+
+async def test_the_sender_is_on_the_trail_with_address_and_agent(sharer: Client, world: World) -> None:
+    share = await shared(sharer)
+    record = world.rows.trail[-1].record
+    assert (record.event, record.share, record.subject) == (Event.SHARE_CREATED, share["id"], share["creator"])
+    assert record.personal == {"address": "192.0.2.7", "agent": "worklist/1"}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "field"),
+    [
+        pytest.param({"studies": [CT]}, "", id="no end"),
+        pytest.param({"studies": [CT], "for": "7d", "expires_at": "2026-03-02T12:00:00Z"}, "", id="two ends"),
+        pytest.param({"studies": [CT], "expires_at": "2026-03-02T12:00:00"}, "expires_at", id="a time without zone"),
+        pytest.param({"studies": [CT], "expires_at": "2026-03-02"}, "expires_at", id="a day is no time"),
+        pytest.param({"studies": [CT], "expires_at": 1772366400}, "expires_at", id="a number is no time"),
+        pytest.param({"studies": [CT], "expires_at": "2026-02-30T12:00:00Z"}, "expires_at", id="no such day"),
+        pytest.param({"studies": [CT], "expires_at": "9999-12-31T23:59:59-01:00"}, "expires_at", id="past all years"),
+        pytest.param({"studies": [CT], "for": "-7d"}, "for", id="a negative duration"),
+        pytest.param({"studies": [CT], "for": "0d"}, "for", id="no duration"),
+        pytest.param({"studies": [CT], "for": 7}, "for", id="a duration without unit"),
+        pytest.param({"studies": [], "for": "7d"}, "studies", id="no study"),
+        pytest.param({"studies": CT, "for": "7d"}, "studies", id="a study that is no list"),
+        pytest.param({"studies": ["1.2.x"], "for": "7d"}, "studies.0", id="no UID"),
+        pytest.param({"studies": [CT, MR], "series": "1.1", "for": "7d"}, "", id="a series of two studies"),
+        pytest.param(WEEK | {"max_visits": 0}, "max_visits", id="never to be opened"),
+        pytest.param(WEEK | {"max_visits": "2"}, "max_visits", id="a number as text"),
+        pytest.param(WEEK | {"max_visits": True}, "max_visits", id="a truth value as number"),
+        pytest.param(WEEK | {"note": "\x00"}, "note", id="a note with a NUL"),
+        pytest.param(WEEK | {"note": "x" * 1001}, "note", id="a note that is too long"),
+        pytest.param(WEEK | {"note": None}, "", id="null"),
+        pytest.param(WEEK | {"allow": "download"}, "allow", id="an unknown field"),
+        pytest.param([], "", id="no object"),
+        pytest.param("x", "", id="a text"),
+    ],
+)
+async def test_what_is_not_of_the_form_is_named_and_nothing_happens(
+    sharer: Client, world: World, wanted: object, field: str
+) -> None:
+    answer = await sharer.ask("POST", SHARES, wanted)
+    assert told(answer) == (422, "invalid")
+    assert [error["field"] for error in answer.json["errors"]] == [field]
+    assert world.rows.trail == []
+
+
+@pytest.mark.parametrize("body", [b"{", b"", b"\xff\xfe", b'{"studies": ["1.2.3"], "for": "7d", "note": "\\ud800"}'])
+async def test_what_cannot_be_read_is_refused(sharer: Client, body: bytes) -> None:
+    answer = await sharer.send("POST", SHARES, body, [*sharer.headers, ("content-type", "application/json")])
+    status, reason = told(answer)
+    assert (status in (400, 422), reason) == (True, "invalid")
+
+
+async def test_a_body_of_another_type_is_not_guessed_at(sharer: Client) -> None:
+    answer = await sharer.send("POST", SHARES, json.dumps(WEEK).encode(), [*sharer.headers])
+    assert told(answer) == (422, "invalid")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "answer"),
+    [
+        pytest.param({"studies": ["5.5"]}, (404, "not-found"), id="an unknown study"),
+        pytest.param({"series": "5.5"}, (404, "not-found"), id="an unknown series"),
+        pytest.param({"archive": "elsewhere"}, (404, "not-found"), id="an unknown archive"),
+        pytest.param({"for": "31d"}, (422, "refused"), id="longer than configured"),
+        pytest.param({"not_before": "2026-03-09T12:00:00Z"}, (422, "refused"), id="over before it begins"),
+    ],
+)
+async def test_what_cannot_be_shared_is_refused_and_nothing_happens(
+    sharer: Client, world: World, wanted: dict[str, Any], answer: tuple[int, str]
+) -> None:
+    assert told(await sharer.ask("POST", SHARES, WEEK | wanted)) == answer
+    assert world.rows.held == {}
+
+
+async def test_who_may_not_share_is_refused_and_that_is_on_the_trail(
+    reader: Client, refused: list[Record], world: World
+) -> None:
+    assert told(await reader.ask("POST", SHARES, WEEK)) == (403, "no-grant")
+    assert [(record.event, record.reason) for record in refused] == [(Event.REFUSAL, Reason.NO_GRANT)]
+    assert refused[0].subject.startswith("key:")
+    assert refused[0].personal["address"] == "192.0.2.7"
+
+
+async def test_a_key_does_not_exceed_its_ceiling(stranger: Client, world: World) -> None:
+    narrow = world.key("sharer", ceiling=frozenset({Action.SEARCH}))
+    answer = await stranger.ask("POST", SHARES, WEEK, bearer(narrow))
+    assert told(answer) == (403, "ceiling")
+    assert answer.headers["www-authenticate"] == 'Bearer realm="keyhole", error="insufficient_scope"'
+
+
+# -- looking at shares
+
+
+async def test_a_share_is_shown_without_its_link(sharer: Client) -> None:
+    share = await shared(sharer)
+    answer = await sharer.ask("GET", f"{SHARES}/{share['id']}")
+    assert answer.json == {name: value for name, value in share.items() if name != "link"}
+
+
+async def test_the_link_is_shown_again_and_that_is_on_the_trail(sharer: Client, world: World) -> None:
+    share = await shared(sharer)
+    answer = await sharer.ask("GET", f"{SHARES}/{share['id']}/link")
+    assert answer.json == {"link": share["link"]}
+    assert world.rows.trail[-1].record.event is Event.LINK_SHOWN
+
+
+async def test_shares_come_in_pages_newest_first(sharer: Client) -> None:
+    ids = [(await shared(sharer))["id"] for _ in range(5)]
+    seen, after, pages = [], "", 0
+    while after is not None:
+        page = (await sharer.ask("GET", f"{SHARES}?limit=2" + (f"&after={after}" if after else ""))).json
+        seen += [share["id"] for share in page["shares"]]
+        after, pages = page["next"], pages + 1
+    assert (seen, pages) == (ids[::-1], 3)
+
+
+async def test_a_full_last_page_has_no_next(sharer: Client) -> None:
+    await shared(sharer)
+    assert (await sharer.ask("GET", f"{SHARES}?limit=1")).json["next"] is None
+
+
+async def test_shares_are_listed_by_study(sharer: Client) -> None:
+    await shared(sharer)
+    other = await shared(sharer, studies=[OTHER])
+    page = await sharer.ask("GET", f"{SHARES}?study={OTHER}")
+    assert [share["id"] for share in page.json["shares"]] == [other["id"]]
+
+
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=x", "limit=1000", "study=*", "after=x", "creator=anna", "limit=1&x=2"]
+)
+async def test_an_unclear_page_is_refused(sharer: Client, query: str) -> None:
+    assert told(await sharer.ask("GET", f"{SHARES}?{query}")) == (422, "invalid")
+
+
+async def test_a_share_that_is_not_there_and_one_that_is_not_mine_are_one_answer(
+    sharer: Client, reader: Client
+) -> None:
+    share = await shared(sharer)
+    foreign = await reader.ask("GET", f"{SHARES}/{share['id']}")
+    absent = await sharer.ask("GET", f"{SHARES}/{UNKNOWN}")
+    assert told(foreign) == told(absent) == (404, "not-found")
+    assert foreign.json["detail"].replace(share["id"], UNKNOWN) == absent.json["detail"]
+
+
+@pytest.mark.parametrize(("minutes", "state"), [(0, "not-yet"), (60, "open"), (7 * 24 * 60, "expired")])
+async def test_whether_a_share_can_be_opened(sharer: Client, world: World, minutes: int, state: str) -> None:
+    share = await shared(sharer, not_before="2026-03-01T13:00:00Z")
+    world.now = NOW + timedelta(minutes=minutes)
+    assert (await sharer.ask("GET", f"{SHARES}/{share['id']}")).json["state"] == state
+
+
+async def test_a_share_whose_openings_are_used_up_says_so(sharer: Client, world: World) -> None:
+    share = await shared(sharer, max_visits=1)
+    world.rows.held[share["id"]] = replace(world.rows.held[share["id"]], visits=1)
+    assert (await sharer.ask("GET", f"{SHARES}/{share['id']}")).json["state"] == "used-up"
+
+
+async def test_the_timeline_tells_what_happened(sharer: Client, world: World) -> None:
+    share = await shared(sharer)
+    await world.rows.append(
+        [
+            Record(
+                at=NOW,
+                event=Event.COUNT,
+                subject="visit:x",
+                study=CT,
+                share=share["id"],
+                images=120,
+                bytes=63_000_000,
+                personal={"address": "198.51.100.9"},
+            )
+        ]
+    )
+    created, counted = (await sharer.ask("GET", f"{SHARES}/{share['id']}/timeline")).json["events"]
+    assert created["event"] == "share-created"
+    assert created["detail"]["max_visits"] == "unlimited"
+    assert (counted["images"], counted["bytes"], counted["address"]) == (120, 63_000_000, "198.51.100.9")
+
+
+# -- changing shares
+
+
+async def test_a_share_is_renewed_in_one_step(sharer: Client) -> None:
+    share = await shared(sharer, max_visits=1)
+    answer = await sharer.ask(
+        "PATCH", f"{SHARES}/{share['id']}", {"for": "14d", "more_visits": 2, "note": "again", "recipient": "Dr Doe"}
+    )
+    changed = answer.json
+    assert (changed["expires_at"], changed["max_visits"]) == ("2026-03-15T12:00:00Z", 3)
+    assert (changed["note"], changed["recipient"], changed["link"]) == ("again", "Dr Doe", None)
+
+
+async def test_a_new_link_is_another_link(sharer: Client) -> None:
+    share = await shared(sharer)
+    changed = (await sharer.ask("PATCH", f"{SHARES}/{share['id']}", {"new_link": True})).json
+    assert changed["link"] not in (None, share["link"])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"note": None},
+        {"new_link": False},
+        {"more_visits": -1},
+        {"withdrawn_at": "2026-03-01T12:00:00Z"},
+        {"for": ""},
+    ],
+)
+async def test_a_change_of_no_known_form_changes_nothing(sharer: Client, world: World, change: dict[str, Any]) -> None:
+    share = await shared(sharer)
+    assert told(await sharer.ask("PATCH", f"{SHARES}/{share['id']}", change)) == (422, "invalid")
+    assert len(world.rows.trail) == 1
+
+
+async def test_a_share_is_withdrawn_once(sharer: Client, world: World) -> None:
+    share = await shared(sharer)
+    for _ in range(2):
+        answer = await sharer.ask("DELETE", f"{SHARES}/{share['id']}")
+        assert (answer.status, answer.body) == (204, b"")
+    assert (await sharer.ask("GET", f"{SHARES}/{share['id']}")).json["state"] == "withdrawn"
+    assert [row.record.event for row in world.rows.trail] == [Event.SHARE_CREATED, Event.SHARE_WITHDRAWN]
+
+
+async def test_a_withdrawal_is_for_good(sharer: Client) -> None:
+    share = await shared(sharer)
+    await sharer.ask("DELETE", f"{SHARES}/{share['id']}")
+    assert told(await sharer.ask("PATCH", f"{SHARES}/{share['id']}", {"for": "7d"})) == (422, "refused")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", ""), ("PATCH", ""), ("DELETE", ""), ("GET", "/link"), ("GET", "/timeline")],
+)
+async def test_nothing_can_be_done_to_a_share_that_is_not_there(sharer: Client, method: str, path: str) -> None:
+    body = {"for": "7d"} if method == "PATCH" else None
+    assert told(await sharer.ask(method, f"{SHARES}/{UNKNOWN}{path}", body)) == (404, "not-found")
+
+
+# -- visits and studies
+
+
+async def test_a_visit_is_prepared_for_a_minute(reader: Client) -> None:
+    answer = await reader.ask("POST", "/api/v1/visits", {"studies": [CT, MR]})
+    assert answer.status == 201
+    assert answer.json["url"].startswith("https://images.example.org/o#")
+    assert answer.json["expires_at"] == "2026-03-01T12:01:00Z"
+
+
+async def test_a_visit_of_an_unknown_study_is_not_prepared(reader: Client, world: World) -> None:
+    assert told(await reader.ask("POST", "/api/v1/visits", {"studies": ["5.5"]})) == (404, "not-found")
+    assert world.rows.visits == {}
+
+
+async def test_studies_are_found_in_plain_names(reader: Client) -> None:
+    answer = await reader.ask("GET", f"/api/v1/studies?study={CT}&study={OTHER}")
+    ct, other = answer.json["studies"]
+    assert ct == {
+        "study": CT,
+        "date": "2026-02-14",
+        "time": "10:15:00",
+        "description": "Thorax",
+        "modalities": ["CT", "SR"],
+        "accession_number": None,
+        "patient_name": "Doe^Jane",
+        "patient_id": "Doe",
+        "birth_date": None,
+        "sex": None,
+        "referring_physician": None,
+        "series": 2,
+        "images": 120,
+    }
+    assert other["date"] is None
+
+
+async def test_a_search_becomes_a_query_of_the_standard(reader: Client, world: World) -> None:
+    await reader.ask(
+        "GET",
+        "/api/v1/studies?patient_name=Doe*&modality=CT&since=2026-01-01&until=2026-12-31&description=a%26b&limit=5",
+    )
+    assert world.queries == [
+        (
+            b"includefield=00080090&includefield=00081030&includefield=00201206&includefield=00201208"
+            b"&00100010=Doe*&00081030=a%26b&00080061=CT&00080020=20260101-20261231&limit=5&offset=0"
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    "query", ["patient=x", "patient_name=", "patient_name=a%5Cb", "study=*", "since=today", "limit=-1", "offset=x"]
+)
+async def test_an_unclear_search_is_refused(reader: Client, query: str, world: World) -> None:
+    assert told(await reader.ask("GET", f"/api/v1/studies?{query}")) == (422, "invalid")
+    assert world.queries == []
+
+
+# -- who gets in
+
+
+@pytest.mark.parametrize("target", [SHARES, "/api/v1/studies", "/", "/api/v1/nothing", "/docs"])
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+async def test_a_stranger_is_asked_for_a_key_everywhere(stranger: Client, method: str, target: str) -> None:
+    answer = await stranger.ask(method, target)
+    assert told(answer) == (401, "no-credential")
+    assert answer.headers["www-authenticate"] == 'Bearer realm="keyhole"'
+
+
+async def test_nothing_of_a_strangers_body_is_read(stranger: Client) -> None:
+    await stranger.ask("POST", SHARES, WEEK)
+    assert stranger.bodies_read == 0
+
+
+@pytest.mark.parametrize(
+    ("headers", "answer"),
+    [
+        pytest.param([("authorization", "Bearer khk_x")], (401, "bad-credential"), id="a malformed key"),
+        pytest.param([("authorization", f"Bearer khk_{UNKNOWN}_{'a' * 32}")], (401, "bad-credential"), id="unknown"),
+        pytest.param([("authorization", "Basic YTpi")], (401, "bad-credential"), id="a password"),
+        pytest.param([("authorization", "Bearer a")] * 2, (400, "conflicting-credentials"), id="two keys"),
+        pytest.param([("cookie", "keyhole_visit=" + "a" * 32)], (401, "no-credential"), id="a cookie is no key"),
+    ],
+)
+async def test_a_bad_credential_is_refused_and_recorded(
+    stranger: Client, refused: list[Record], headers: list[tuple[str, str]], answer: tuple[int, str]
+) -> None:
+    assert told(await stranger.ask("GET", SHARES, None, headers)) == answer
+    assert [record.reason for record in refused] == [answer[1]]
+    assert refused[0].subject == "anonymous"
+
+
+async def test_an_ended_key_is_told_so(stranger: Client, world: World) -> None:
+    key = world.key("sharer", expires_at=NOW)
+    answer = await stranger.ask("GET", SHARES, None, bearer(key))
+    assert told(answer) == (401, "expired")
+    assert answer.headers["www-authenticate"] == 'Bearer realm="keyhole", error="invalid_token"'
+
+
+async def test_a_visit_is_no_member_of_staff(stranger: Client, world: World) -> None:
+    visit = Visit(
+        id=UNKNOWN, digest=b"", subject="share:x", archive="main", created_at=NOW, ends_at=NOW, share="x" * 16
+    )
+    world.rows.visits[visit.id] = visit
+    assert told(await stranger.ask("GET", SHARES, None, bearer(f"khv_{UNKNOWN}_{'a' * 32}"))) == (403, "ceiling")
+
+
+async def test_no_answer_is_kept_by_a_cache_or_run_as_a_page(sharer: Client, stranger: Client) -> None:
+    for answer in (await sharer.ask("GET", SHARES), await stranger.ask("GET", SHARES)):
+        assert answer.headers["cache-control"] == "private, no-store"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
+
+
+# -- what goes wrong
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "answer"),
+    [
+        ("GET", "/", (404, "unknown-route")),
+        ("GET", "/api/v1/shares/", (404, "unknown-route")),
+        ("GET", "/api/v1/docs", (404, "unknown-route")),
+        ("GET", "/api/v1/shares/../shares", (404, "unknown-route")),
+        ("PUT", SHARES, (405, "method-not-allowed")),
+        ("GET", f"{SHARES}/NOT-AN-ID", (422, "invalid")),
+    ],
+)
+async def test_what_is_not_in_the_document_is_not_there(
+    sharer: Client, method: str, target: str, answer: tuple[int, str]
+) -> None:
+    assert told(await sharer.ask(method, target)) == answer
+
+
+async def test_a_body_that_is_too_large_is_not_read_to_its_end(sharer: Client) -> None:
+    answer = await sharer.ask("POST", SHARES, WEEK | {"note": "x" * api.LARGEST_BODY})
+    assert told(answer) == (413, "too-large")
+
+
+@pytest.mark.parametrize(
+    ("error", "answer"),
+    [
+        (ArchiveFailed("http://10.0.0.5:8042 refused"), (502, "archive-failed")),
+        (ForeignAnswer("answered 9.9"), (502, "foreign-answer")),
+        (ArchiveTimeout("http://10.0.0.5:8042"), (504, "archive-timeout")),
+    ],
+)
+async def test_a_broken_archive_is_told_without_its_address(
+    sharer: Client, world: World, error: ArchiveFailed, answer: tuple[int, str]
+) -> None:
+    world.archive_error = error
+    failed = await sharer.ask("POST", SHARES, WEEK)
+    assert told(failed) == answer
+    assert b"10.0.0.5" not in failed.body
+    assert world.rows.held == {}
+
+
+async def test_a_broken_database_releases_nothing(sharer: Client, world: World) -> None:
+    world.rows.broken = True
+    failed = await sharer.ask("GET", SHARES)
+    assert told(failed) == (503, "store-failed")
+    assert failed.headers["retry-after"] == "1"
+    assert b"/var/lib" not in failed.body
+
+
+async def test_a_fault_of_our_own_tells_nothing(sharer: Client, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fault(*_: object, **__: object) -> None:
+        raise RuntimeError("secret thing")
+
+    monkeypatch.setattr(world.rows, "shares", fault)
+    failed = await sharer.ask("GET", SHARES)
+    assert told(failed) == (500, "internal")
+    assert b"secret thing" not in failed.body
+
+
+async def test_secrets_in_wrong_places_are_not_echoed(sharer: Client, world: World) -> None:
+    share = await shared(sharer)
+    secret = share["link"].partition("#")[2]
+    key = world.key("reader")
+    for wanted in (
+        WEEK | {secret: 1},
+        WEEK | {key: 1},
+        {"studies": [share["link"]], "for": "7d"},
+        WEEK | {"for": secret},
+        WEEK | {"expires_at": key},
+        WEEK | {"max_visits": key},
+        WEEK | {"archive": secret},
+    ):
+        answer = await sharer.ask("POST", SHARES, wanted)
+        assert answer.status == 422
+        assert secret.encode() not in answer.body
+        assert key.encode() not in answer.body
+    assert secret.encode() not in (await sharer.ask("GET", f"{SHARES}?{secret}=1&after={secret}")).body
+
+
+# -- the document
+
+
+async def test_the_document_needs_no_key_and_tells_of_every_route(stranger: Client) -> None:
+    answer = await stranger.ask("GET", "/api/v1/openapi.json")
+    assert answer.status == 200
+    assert answer.json == api.openapi()
+    assert set(answer.json["paths"]) == {
+        "/api/v1/shares",
+        "/api/v1/shares/{share}",
+        "/api/v1/shares/{share}/link",
+        "/api/v1/shares/{share}/timeline",
+        "/api/v1/visits",
+        "/api/v1/studies",
+    }
+
+
+def test_every_operation_needs_a_key_and_tells_its_problems() -> None:
+    for operations in api.openapi()["paths"].values():
+        for operation in operations.values():
+            assert operation["security"] == [{"HTTPBearer": []}]
+            assert list(operation["responses"]["4XX"]["content"]) == ["application/problem+json"]
