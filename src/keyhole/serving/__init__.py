@@ -1,0 +1,1 @@
+"""Serve: the hardened HTTP protocol, the three listeners, the worker processes."""
