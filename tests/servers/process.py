@@ -90,10 +90,8 @@ class Process:
             return
         with contextlib.suppress(ProcessLookupError):
             child.terminate()
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             child.wait(_STOPS_WITHIN)
-        except subprocess.TimeoutExpired:
-            pass
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
         child.wait()
