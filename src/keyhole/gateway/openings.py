@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -170,6 +170,22 @@ class Openings:
             case Allow(reach):
                 await self.ledger.release(self._access(visit, client))
                 return Shown(visit.id, visit.ends_at, await self._studies(visit.archive, reach), visit.limited)
+
+    async def lasts(self, visit_id: str, headers: Headers, *, present: bool) -> Deny | None:
+        """None while the visit runs. Asking is not being there, unless *present*: that takes the visit's credential.
+
+        A visit's id is public, and so is whether it has ended; idling is left to requests that count.
+        """
+        if present:
+            visit = await self.identify(visit_id, headers)
+            return visit if isinstance(visit, Deny) else None
+        found = await self.current.visit(visit_id)
+        why = (
+            Reason.VISIT_ENDED
+            if found is None
+            else visiting.over(replace(found[0], limited=True), found[1], self.now())
+        )
+        return None if why is None else Deny(why)
 
     async def end(self, visit_id: str, headers: Headers, client: Client) -> Deny | None:
         """End the visit because its visitor is done."""
