@@ -1,0 +1,1 @@
+"""What people and programs see besides images: pages, the viewer's files, the staff API."""

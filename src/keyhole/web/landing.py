@@ -1,0 +1,174 @@
+"""Where links lead: pages that are the same for everybody, and the POSTs that a person's gesture sends.
+
+GET consumes nothing, reveals nothing and sets nothing (rule 7 of the design). The secret is in the link's fragment; the
+page's script sends it in a body, first to learn what the recipient must show, then, after a click, to begin the visit.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Protocol, assert_never
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+
+from keyhole.access.decision import Deny, Reason
+from keyhole.access.secret import is_id
+from keyhole.gateway.client import Client
+from keyhole.gateway.openings import Look, NotYet, Opened, Shown
+from keyhole.sharing.link import parse_link, parse_secret
+from keyhole.sharing.viewer import OHIF
+from keyhole.sharing.visit import COOKIE
+from keyhole.web import words
+from keyhole.web.incoming import client_of, fields, from_elsewhere, is_form
+from keyhole.web.pages import PublicPages, refused, render
+
+_CODE = re.compile(r"[A-Za-z0-9]{16,64}")
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+
+class Openings(Protocol):
+    """What the public pages need (:class:`keyhole.gateway.openings.Openings`). Breakage raises a KeyholeError."""
+
+    async def look(self, share_id: str, shown: str, client: Client, /) -> Look | NotYet | Deny:
+        """What the holder of the secret *shown* must do to open the share. Consumes nothing."""
+
+    async def begin(self, share_id: str, shown: str, client: Client, /) -> Opened | NotYet | Deny:
+        """Count an opening and begin a visit."""
+
+    async def redeem(self, code: str, client: Client, /) -> Opened | Deny:
+        """Begin the visit that an application prepared."""
+
+    async def shown(self, visit_id: str, headers: Headers, client: Client, /) -> Shown | Deny:
+        """What the visit page shows to whoever has the visit's cookie."""
+
+    async def lasts(self, visit_id: str, headers: Headers, /, *, present: bool) -> Deny | None:
+        """None while the visit runs. Only when *present* is the question a use of the visit."""
+
+    async def end(self, visit_id: str, headers: Headers, client: Client, /) -> Deny | None:
+        """End the visit."""
+
+
+class Landing:
+    """The routes of links and of codes."""
+
+    def __init__(self, openings: Openings, settings: PublicPages, now: Callable[[], datetime]) -> None:
+        """Open links by *openings*."""
+        self._openings = openings
+        self._settings = settings
+        self._now = now
+        # Made once: no request can change a byte of them.
+        self._link_page = render("landing.html", words=words.WORDS)
+        self._code_page = render("code.html", words=words.WORDS)
+
+    async def link_page(self, _: Request) -> Response:
+        """The landing page: the same bytes for every share id, existing or not."""
+        return HTMLResponse(self._link_page)
+
+    async def code_page(self, _: Request) -> Response:
+        """The page that redeems a code at once: a person has just asked for it elsewhere."""
+        return HTMLResponse(self._code_page)
+
+    async def look(self, request: Request) -> Response:
+        """Tell the holder of the secret what to show. A form, which knows no second step, is sent on to it."""
+        if is_form(request):
+            return RedirectResponse(f"{request.url.path}/visits", 307)
+        asked = await self._secret(request)
+        if isinstance(asked, str):
+            return refused(request, asked)
+        match await self._openings.look(*asked, client_of(request.scope)):
+            case Look() as look:
+                return JSONResponse(_look(look))
+            case other:
+                return _refused(request, other)
+
+    async def begin(self, request: Request) -> Response:
+        """Begin a visit: 201 for a program or the page's script, 303 for a form."""
+        asked = await self._secret(request)
+        if isinstance(asked, str):
+            return refused(request, asked)
+        match await self._openings.begin(*asked, client_of(request.scope)):
+            case Opened() as opened:
+                return self._opened(request, opened)
+            case other:
+                return _refused(request, other)
+
+    async def redeem(self, request: Request) -> Response:
+        """Begin the visit that a code stands for."""
+        sent = await self._fields(request)
+        code = sent if isinstance(sent, str) else sent.get("code", "").strip()
+        if isinstance(sent, str) or not _CODE.fullmatch(code):
+            return refused(request, code if isinstance(sent, str) else Reason.WRONG_SECRET)
+        match await self._openings.redeem(code, client_of(request.scope)):
+            case Opened() as opened:
+                return self._opened(request, opened)
+            case other:
+                return _refused(request, other)
+
+    async def _fields(self, request: Request) -> dict[str, str] | str:
+        if from_elsewhere(request, self._settings.origin):
+            return Reason.CROSS_SITE
+        return await fields(request)
+
+    async def _secret(self, request: Request) -> tuple[str, str] | str:
+        """The share id and the secret that were sent, or why there are none. Nothing is looked up for this."""
+        sent = await self._fields(request)
+        if isinstance(sent, str):
+            return sent
+        text, share = sent.get("secret", ""), request.path_params.get("share", "")
+        whole = parse_link(text)  # a form takes what was copied, usually the whole link
+        if whole is not None:
+            share, secret = whole
+        else:
+            parsed = parse_secret(text)
+            if parsed is None:
+                return words.MISTYPED
+            secret = parsed
+        return (share, secret.reveal()) if is_id(share) else Reason.WRONG_SECRET
+
+    def _opened(self, request: Request, opened: Opened) -> Response:
+        visit = opened.visit
+        path = f"/v/{visit.id}/"
+        answer: Response
+        if is_form(request):
+            answer = RedirectResponse(path, 303)
+        else:
+            content = {
+                "visit": visit.id,
+                "url": f"{self._settings.root}{path}",
+                "bearer": opened.bearer,
+                "expires_at": visit.ends_at.isoformat(),
+            }
+            answer = JSONResponse(content, 201, {"location": path})
+        answer.set_cookie(
+            COOKIE,
+            opened.secret.reveal(),
+            max_age=max(1, int((visit.ends_at - self._now()).total_seconds())),
+            path=path,
+            secure=self._settings.https,
+            httponly=True,
+            samesite="lax",
+        )
+        return answer
+
+
+def _look(look: Look) -> dict[str, object]:
+    return {
+        "needs": list(look.needs),
+        "expires_at": look.expires_at.isoformat(),
+        "visits_left": look.visits_left,
+        "viewer": OHIF.name,
+    }
+
+
+def _refused(request: Request, why: NotYet | Deny) -> Response:
+    match why:
+        case NotYet(not_before):
+            return refused(request, Reason.NOT_YET, not_before=not_before.isoformat())
+        case Deny(reason):
+            return refused(request, reason)
+        case _:
+            assert_never(why)

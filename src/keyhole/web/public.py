@@ -1,0 +1,113 @@
+"""The public listener: which path is whose. Judged on the raw path, before anything decodes or repairs it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Route, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from keyhole.web import words
+from keyhole.web.incoming import canonical
+from keyhole.web.landing import Landing, Openings
+from keyhole.web.pages import ROBOTS, Guarded, PublicPages, Static, message, refused
+from keyhole.web.viewer import ROUTES, ViewerFiles
+from keyhole.web.visit_pages import VisitPages
+
+_DICOMWEB = re.compile(rb"(?:/v/[^/]*)?/dicom-web")
+"""What begins so is the gateway's, well spelt or not: it refuses for itself."""
+
+
+def public_app(
+    openings: Openings,
+    viewer: ViewerFiles,
+    dicomweb: ASGIApp,
+    settings: PublicPages,
+    now: Callable[[], datetime],
+) -> ASGIApp:
+    """The public listener's application. *dicomweb* answers below every ``dicom-web``, untouched by the pages."""
+    pages = Guarded(_Pages(openings, viewer, settings, now), settings)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+        elif scope["type"] == "http":
+            await (dicomweb if _DICOMWEB.match(scope["raw_path"]) else pages)(scope, receive, send)
+
+    return app
+
+
+class _Pages:
+    """Our own pages and the viewer's files."""
+
+    def __init__(
+        self, openings: Openings, viewer: ViewerFiles, settings: PublicPages, now: Callable[[], datetime]
+    ) -> None:
+        self._viewer = viewer
+        self._router = Router(_routes(openings, viewer, settings, now), redirect_slashes=False, default=self._others)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not canonical(scope["raw_path"]):
+            await message(words.NOT_FOUND)(scope, receive, send)
+            return
+        # Routed by what was received, whatever the server made of it: canonical paths have nothing to decode.
+        await self._router({**scope, "path": scope["raw_path"].decode("ascii"), "root_path": ""}, receive, send)
+
+    async def _others(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answer: ASGIApp = self._viewer if scope["path"] in self._viewer else message(words.NOT_FOUND)
+        await answer(scope, receive, send)
+
+
+Endpoint = Callable[[Request], Awaitable[ASGIApp]]
+
+
+class _ByMethod:
+    """The endpoints of one path: HEAD as GET, and 405 with what there is for the rest (RFC 9110 section 15.5.6)."""
+
+    def __init__(self, **endpoints: Endpoint) -> None:
+        self._endpoints = endpoints
+        self._allow = ", ".join(sorted({*endpoints, *(("HEAD",) if "GET" in endpoints else ())}))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        endpoint = self._endpoints.get("GET" if request.method == "HEAD" else request.method)
+        if endpoint is None:
+            refusal = refused(request, words.WRONG_METHOD)
+            refusal.headers["allow"] = self._allow
+            await refusal(scope, receive, send)
+            return
+        await (await endpoint(request))(scope, receive, send)
+
+
+def _routes(openings: Openings, viewer: ViewerFiles, settings: PublicPages, now: Callable[[], datetime]) -> list[Route]:
+    landing, visit, static = Landing(openings, settings, now), VisitPages(openings, viewer, settings), Static()
+    table = {
+        "/": _ByMethod(GET=_to_links),
+        "/s": _ByMethod(GET=landing.link_page, POST=landing.begin),
+        "/s/": _ByMethod(GET=landing.link_page, POST=landing.begin),
+        "/s/{share}": _ByMethod(GET=landing.link_page, POST=landing.look),
+        "/s/{share}/visits": _ByMethod(POST=landing.begin),
+        "/o": _ByMethod(GET=landing.code_page, POST=landing.redeem),
+        "/v/{visit}": _ByMethod(GET=visit.add_slash),
+        "/v/{visit}/": _ByMethod(GET=visit.front),
+        "/v/{visit}/here": _ByMethod(GET=visit.here, POST=visit.here),
+        "/v/{visit}/end": _ByMethod(POST=visit.end),
+        "/v/{visit}/expired": _ByMethod(GET=visit.expired),
+        **{f"/v/{{visit}}/{name}": _ByMethod(GET=visit.viewer) for name in ROUTES},
+        "/static/{name}": _ByMethod(GET=static.file),
+        "/favicon.ico": _ByMethod(GET=static.favicon),
+        "/robots.txt": _ByMethod(GET=_robots),
+    }
+    return [Route(path, endpoint) for path, endpoint in table.items()]
+
+
+async def _to_links(_: Request) -> Response:
+    return RedirectResponse("/s", 303)
+
+
+async def _robots(_: Request) -> Response:
+    return PlainTextResponse(ROBOTS, headers={"cache-control": "public, max-age=86400"})

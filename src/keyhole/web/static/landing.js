@@ -1,0 +1,94 @@
+// The secret is in the address's fragment, which browsers keep to themselves. It is sent in a body: first to learn what
+// to show, then, when a person says so, to open the images. Until that has worked the address stays as it is, so that
+// reloading and opening the link elsewhere go on working.
+import { checkWebgl, moment } from "./page.js";
+
+const page = document.querySelector("main");
+const opensAtOnce = "code" in page.dataset;
+const button = document.getElementById("open");
+const form = document.getElementById("paste");
+let asked = 0;
+
+function show(state) {
+  let shown = null;
+  for (const section of page.querySelectorAll("[data-state]")) {
+    section.hidden = section.dataset.state !== state;
+    if (!section.hidden) shown = section;
+  }
+  if (!shown) return show("trouble");
+  shown.querySelector("h1[tabindex]")?.focus();
+}
+
+async function post(path, content) {
+  try {
+    const answer = await fetch(path, {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify(content),
+      credentials: "same-origin",
+      cache: "no-store",
+    });
+    const said = await answer.json();
+    return answer.ok ? said : { ...said, problem: said.reason || "trouble" };
+  } catch {
+    return { problem: "trouble" };
+  }
+}
+
+function refuse(said) {
+  for (const place of page.querySelectorAll("[data-opens]")) {
+    place.hidden = !said.not_before;
+    if (said.not_before) place.lastElementChild.textContent = moment(said.not_before);
+  }
+  show(said.problem);
+}
+
+function secret() {
+  return location.hash.slice(1);
+}
+
+async function look() {
+  const turn = ++asked;
+  if (!navigator.cookieEnabled) return show("cookies-off");
+  if (!secret()) return show("paste");
+  show("busy");
+  if (opensAtOnce) return open();
+  if (!/^\/s\/[a-z2-7]{16}$/.test(location.pathname)) return show("mistyped");
+  const said = await post(location.pathname, { secret: secret() });
+  if (turn !== asked) return; // another link was pasted meanwhile
+  if (said.problem) return refuse(said);
+  if (said.needs.length) return show("trouble");
+  document.getElementById("until").textContent = moment(said.expires_at);
+  document.getElementById("once").hidden = said.visits_left !== 1;
+  show("ready");
+}
+
+async function open() {
+  const said = opensAtOnce
+    ? await post("/o", { code: secret() })
+    : await post(`${location.pathname}/visits`, { secret: secret() });
+  if (said.problem) return refuse(said);
+  history.replaceState(null, "", location.pathname);
+  location.replace(`/v/${said.visit}/`);
+}
+
+button?.addEventListener("click", async () => {
+  button.disabled = true;
+  await open();
+  button.disabled = false;
+});
+
+form?.addEventListener("submit", (event) => {
+  event.preventDefault();
+  const [address, fragment] = document.getElementById("link").value.trim().split("#");
+  const share = fragment === undefined ? "" : address.split("/s/").pop().trim();
+  const hash = `#${(fragment ?? address).trim()}`;
+  if (share && location.pathname !== `/s/${share}`) location.assign(`/s/${encodeURIComponent(share)}${hash}`);
+  else if (location.hash !== hash) location.hash = hash;
+  else look();
+});
+
+for (const again of page.querySelectorAll("[data-again]")) again.addEventListener("click", look);
+addEventListener("hashchange", look);
+checkWebgl();
+look();

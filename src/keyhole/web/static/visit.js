@@ -1,0 +1,4 @@
+import { checkWebgl, tellTimes } from "./page.js";
+
+tellTimes();
+checkWebgl();

@@ -1,0 +1,96 @@
+"""What a visitor sees below ``/v/<visit>/`` besides images: what was shared, the viewer's page, and the end."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.types import ASGIApp
+
+from keyhole.access.decision import Deny, Reason
+from keyhole.access.secret import is_id
+from keyhole.gateway.openings import Shown
+from keyhole.sharing.viewer import OHIF
+from keyhole.sharing.visit import COOKIE
+from keyhole.web import words
+from keyhole.web.incoming import client_of, from_elsewhere
+from keyhole.web.landing import Openings
+from keyhole.web.pages import PublicPages, message, refused, render
+from keyhole.web.viewer import ViewerFiles
+
+
+class VisitPages:
+    """The routes of a visit."""
+
+    def __init__(self, openings: Openings, viewer: ViewerFiles, settings: PublicPages) -> None:
+        """Show what *openings* tells, in *viewer*."""
+        self._openings = openings
+        self._viewer = viewer
+        self._settings = settings
+        self._expired_page = render("expired.html")
+
+    async def front(self, request: Request) -> Response:
+        """What was shared, and the way to the viewer."""
+        visit = _visit(request)
+        if visit is None:
+            return message(words.NOT_FOUND)
+        match await self._openings.shown(visit, request.scope["headers"], client_of(request.scope)):
+            case Shown() as shown:
+                return HTMLResponse(render("visit.html", shown=shown, open=OHIF.open))
+            case Deny(reason):
+                return message(reason)
+
+    async def add_slash(self, request: Request) -> Response:
+        """The cookie's path ends in a slash; whoever leaves it out is shown the way."""
+        visit = _visit(request)
+        return message(words.NOT_FOUND) if visit is None else RedirectResponse(f"/v/{visit}/", 308)
+
+    async def viewer(self, request: Request) -> ASGIApp:
+        """The viewer's page, while the visit lasts."""
+        visit = _visit(request)
+        if visit is None:
+            return message(words.NOT_FOUND)
+        if not self._viewer.installed:
+            return message(words.NO_VIEWER)
+        ended = await self._openings.lasts(visit, request.scope["headers"], present=True)
+        return self._viewer.page if ended is None else message(ended.reason)
+
+    async def here(self, request: Request) -> Response:
+        """Whether the visit still runs. GET only asks; POST says that somebody is there."""
+        visit = _visit(request)
+        if visit is None:
+            return message(words.NOT_FOUND)
+        present = request.method == "POST"
+        if present and from_elsewhere(request, self._settings.origin):
+            return refused(request, Reason.CROSS_SITE)
+        ended = await self._openings.lasts(visit, request.scope["headers"], present=present)
+        if ended is None:
+            return Response(status_code=204)
+        answer = words.problem(ended.reason)
+        if answer.status_code == 401:  # noqa: PLR2004 - RFC 9110 section 15.5.2
+            answer.headers["www-authenticate"] = 'Bearer realm="keyhole"'
+        return answer
+
+    async def end(self, request: Request) -> Response:
+        """End the visit because its visitor is done, and leave nothing in the browser."""
+        visit = _visit(request)
+        if visit is None:
+            return message(words.NOT_FOUND)
+        if from_elsewhere(request, self._settings.origin):
+            return message(Reason.CROSS_SITE)
+        refusal = await self._openings.end(visit, request.scope["headers"], client_of(request.scope))
+        answer = HTMLResponse(render("done.html")) if refusal is None else message(refusal.reason)
+        if refusal is None:
+            answer.headers["clear-site-data"] = '"cache", "storage"'
+            answer.delete_cookie(
+                COOKIE, path=f"/v/{visit}/", secure=self._settings.https, httponly=True, samesite="lax"
+            )
+        return answer
+
+    async def expired(self, request: Request) -> Response:
+        """Where the viewer goes when it is told that the visit is over. The same bytes for every visit."""
+        return message(words.NOT_FOUND) if _visit(request) is None else HTMLResponse(self._expired_page)
+
+
+def _visit(request: Request) -> str | None:
+    visit: str = request.path_params["visit"]
+    return visit if is_id(visit) else None
