@@ -49,11 +49,14 @@ class Visits(Protocol):
     async def visits(self, share_id: str) -> Sequence[Visit]:
         """The visits of a share, oldest first."""
 
-    async def begin_visit(self, visit: Visit, now: datetime, record: Record) -> Share | Reason:
+    async def begin_visit(
+        self, visit: Visit, now: datetime, record: Record, *, link_generation: int | None = None
+    ) -> Share | Reason:
         """Count an opening of the visit's share and keep *visit*, in one atomic step.
 
         Exactly as many simultaneous openings succeed as the share has left. Returns the share as it is then, or the
         reason why it cannot be opened (WITHDRAWN, EXPIRED, NOT_YET, USED_UP), in which case nothing has changed.
+        *link_generation* is that of the link that was shown: a new link made meanwhile has withdrawn it.
         """
 
     async def prepare_visit(self, visit: Visit, record: Record) -> None:

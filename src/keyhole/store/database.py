@@ -1,0 +1,158 @@
+"""The store in a database: SQLite for one machine, PostgreSQL for more."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from keyhole.access.decision import Reason, Record
+from keyhole.access.share import ApiKey, Share, ShareChange, Visit
+from keyhole.store import keys, shares, trail, verify, visits
+from keyhole.store.backend import Backend
+from keyhole.store.chain import Signing
+from keyhole.store.generation import generation
+from keyhole.store.heads import Heads
+from keyhole.store.migrations import parse_url
+from keyhole.store.readers import Readers
+from keyhole.store.sqlite import Sqlite
+from keyhole.store.trail import TrailQuery, TrailRow
+from keyhole.store.visits import seen as move_seen
+from keyhole.store.writer import Writer
+
+
+def open_store(url: str, signing: Signing, heads: Path) -> DatabaseStore:
+    """The store at *url* (``sqlite:///…``, ``postgresql://…``), with the heads of its trail in the folder *heads*.
+
+    Nothing is connected yet, and the schema is not looked at: see :func:`keyhole.store.migrations.check_schema`.
+    Raises Misconfigured when *url* is neither.
+    """
+    parsed = parse_url(url)
+    return DatabaseStore(Sqlite(Path(str(parsed.database))), signing, Heads(heads))
+
+
+class DatabaseStore:
+    """A :class:`keyhole.gateway.ports.Store`, with searching and verifying the trail. One per process.
+
+    Every method raises StoreFailed when the database cannot be read or written, and works again as soon as the
+    database does. A write that raised has not happened, unless the connection to a server was lost during the commit
+    itself: then it may have, with its record.
+    """
+
+    def __init__(self, backend: Backend, signing: Signing, heads: Heads) -> None:
+        """Keep everything in *backend*, signing the trail with *signing*."""
+        self._backend = backend
+        self._signing = signing
+        self._heads = heads
+        self._writer = Writer(backend, signing, heads)
+        self._readers = Readers(backend)
+
+    # -- trail
+
+    async def append(self, records: Sequence[Record]) -> None:
+        """Return only when all *records* are durable, in this order."""
+        await self._writer.write(lambda tx: tx.append(records), appends=True)
+
+    async def trail(self, query: TrailQuery) -> Sequence[TrailRow]:
+        """The rows that *query* asks for."""
+        return await self._readers.snapshot(lambda tx: trail.find(tx, query))
+
+    async def timeline(self, share_id: str) -> Sequence[TrailRow]:
+        """The trail's rows about one share, oldest first."""
+        return await self.trail(TrailQuery(share=share_id, limit=trail.MOST_ROWS))
+
+    async def verify(self, progress: Callable[[int, int], None] | None = None) -> verify.Intact | verify.Broken:
+        """Whether the whole trail is as it was written; *progress* is told (rows done, rows in all) from a thread."""
+        outside = await asyncio.to_thread(self._heads.read)
+        return await self._readers.snapshot(lambda tx: verify.check(tx, self._signing, outside, progress))
+
+    # -- shares
+
+    async def share(self, share_id: str) -> Share | None:
+        """The share as it is now."""
+        return await self._readers.read(lambda tx: shares.one(tx, share_id))
+
+    async def shares(
+        self, *, creator: str | None = None, study: str | None = None, after: str | None = None, limit: int = 100
+    ) -> Sequence[Share]:
+        """Shares, newest first, after the one called *after*."""
+        return await self._readers.snapshot(
+            lambda tx: shares.some(tx, creator=creator, study=study, after=after, limit=limit)
+        )
+
+    async def add_share(self, share: Share, record: Record) -> None:
+        """Keep a new *share*."""
+        await self._writer.write(lambda tx: shares.add(tx, share, record))
+
+    async def change_share(self, share_id: str, change: ShareChange, record: Record) -> Share | None:
+        """Apply *change* atomically; a withdrawal ends the share's visits as well."""
+        return await self._writer.write(lambda tx: shares.change(tx, share_id, change, record))
+
+    # -- visits
+
+    async def visit(self, visit_id: str) -> Visit | None:
+        """The visit as it is now."""
+        return await self._readers.read(lambda tx: visits.one(tx, visit_id))
+
+    async def visits(self, share_id: str) -> Sequence[Visit]:
+        """The visits of a share, oldest first."""
+        return await self._readers.read(lambda tx: visits.of_share(tx, share_id))
+
+    async def begin_visit(
+        self, visit: Visit, now: datetime, record: Record, *, link_generation: int | None = None
+    ) -> Share | Reason:
+        """Count an opening and keep *visit*, or say why not."""
+        return await self._writer.write(lambda tx: visits.begin(tx, visit, now, record, link_generation))
+
+    async def prepare_visit(self, visit: Visit, record: Record) -> None:
+        """Keep a visit that nobody has redeemed yet."""
+        await self._writer.write(lambda tx: visits.prepare(tx, visit, record))
+
+    async def redeem_visit(
+        self, code_digest: bytes, digest: bytes, now: datetime, ends_at: datetime, record: Record
+    ) -> Visit | None:
+        """Begin a prepared visit, once."""
+        return await self._writer.write(lambda tx: visits.redeem(tx, code_digest, digest, now, ends_at, record))
+
+    async def seen(self, visits: Mapping[str, datetime]) -> None:
+        """Move ``seen_at`` of these visits forward."""
+        if visits:
+            await self._writer.write(lambda tx: move_seen(tx, visits))
+
+    async def end_visit(self, visit_id: str, now: datetime, record: Record) -> None:
+        """End a visit; the first end stands, and a second leaves no record."""
+        await self._writer.write(lambda tx: visits.end(tx, visit_id, now, record))
+
+    # -- keys
+
+    async def key(self, key_id: str) -> ApiKey | None:
+        """The key as it is now."""
+        return await self._readers.read(lambda tx: keys.one(tx, key_id))
+
+    async def keys(self) -> Sequence[ApiKey]:
+        """All keys, oldest first."""
+        return await self._readers.read(keys.every)
+
+    async def add_key(self, key: ApiKey, record: Record) -> None:
+        """Keep a new *key*."""
+        await self._writer.write(lambda tx: keys.add(tx, key, record))
+
+    async def revoke_key(self, key_id: str, now: datetime, record: Record) -> ApiKey | None:
+        """End a key and the visits it made; the first end stands, and a second leaves no record."""
+        return await self._writer.write(lambda tx: keys.revoke(tx, key_id, now, record))
+
+    # -- generation
+
+    async def generation(self) -> int:
+        """The generation now, read from the database."""
+        return await self._readers.read(generation)
+
+    def generations(self) -> AsyncIterator[int]:
+        """Confirm the generation again and again, at least every 0.5 s; raises StoreFailed when that cannot be."""
+        return self._backend.generations()
+
+    async def close(self) -> None:
+        """Write what is queued, finish what is being read, and let go."""
+        await self._writer.close()
+        await self._readers.close()

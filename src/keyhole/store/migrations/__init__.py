@@ -1,0 +1,136 @@
+"""The database's schema, from the first version on: made, brought up to date, and told apart.
+
+Alembic does the work, without a file of settings: its scripts are part of the package.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, create_engine, event, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from keyhole.errors import Misconfigured
+from keyhole.store.backend import failure
+
+_PATIENCE = 30
+"""Seconds to wait for another process that migrates."""
+
+_LOCK = 7_201_951_004_553_811_021
+"""PostgreSQL's advisory lock of whoever migrates: any number that nobody else uses."""
+
+
+class Schema(StrEnum):
+    """How a database's schema stands to this version of the program."""
+
+    BEHIND = "behind"
+    """To be migrated; an empty or missing database as well."""
+    CURRENT = "current"
+    AHEAD = "ahead"
+    """A newer version has migrated it: this one must not write to it."""
+
+
+def parse_url(url: str) -> URL:
+    """The address of a database; Misconfigured when it is none that Keyhole can use. Its password is not told."""
+    try:
+        parsed = make_url(url)
+    except SQLAlchemyError:
+        raise Misconfigured("the database is not a URL such as postgresql://host/name") from None
+    name = parsed.get_backend_name()
+    if name == "sqlite" and parsed.database:
+        return parsed
+    if name == "postgresql" and parsed.drivername in ("postgresql", "postgresql+psycopg"):
+        return parsed.set(drivername="postgresql+psycopg")
+    raise Misconfigured("the database is neither postgresql://… nor sqlite:///…")
+
+
+def migrate(url: str) -> None:
+    """Bring the database at *url* to this version's schema, all or nothing; make a missing SQLite file.
+
+    Any number of processes may do so at once. Raises StoreFailed when the database cannot be reached or changed, and
+    when it is ahead.
+    """
+    parsed = parse_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        _make_file(Path(str(parsed.database)))
+    with _connected(parsed) as connection:
+        config = _config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def check_schema(url: str) -> Schema:
+    """How the schema of the database at *url* stands; StoreFailed when the database cannot be reached."""
+    parsed = parse_url(url)
+    if parsed.get_backend_name() == "sqlite" and not Path(str(parsed.database)).exists():
+        return Schema.BEHIND
+    with _connected(parsed) as connection:
+        return _stands(MigrationContext.configure(connection).get_current_heads())
+
+
+def _stands(found: tuple[str, ...]) -> Schema:
+    scripts = ScriptDirectory.from_config(_config())
+    if set(found) == set(scripts.get_heads()):
+        return Schema.CURRENT
+    known = {script.revision for script in scripts.walk_revisions()}
+    return Schema.BEHIND if known.issuperset(found) else Schema.AHEAD
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", "keyhole.store:migrations")
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def _make_file(path: Path) -> None:
+    """An empty database that only its owner may read, in WAL mode, which a file keeps."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise failure(error) from None
+
+
+@contextmanager
+def _connected(url: URL) -> Iterator[Connection]:
+    """One connection in a transaction that nobody else migrates in."""
+    engine = create_engine(url, poolclass=NullPool, connect_args=_arguments(url))
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _leave_transactions_to_us)
+        event.listen(engine, "begin", _begin_immediate)
+    try:
+        with engine.begin() as connection:
+            if engine.dialect.name == "postgresql":
+                connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+            yield connection
+    except SQLAlchemyError as error:
+        raise failure(getattr(error, "orig", None) or error) from None
+    finally:
+        engine.dispose()
+
+
+def _arguments(url: URL) -> dict[str, Any]:
+    return {"timeout": _PATIENCE} if url.get_backend_name() == "sqlite" else {"connect_timeout": 5}
+
+
+def _leave_transactions_to_us(connection: sqlite3.Connection, _: object) -> None:
+    """The driver would commit between the statements of a migration."""
+    connection.isolation_level = None
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+
+
+def _begin_immediate(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")

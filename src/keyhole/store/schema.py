@@ -1,0 +1,140 @@
+"""The tables. Times are integers: microseconds since 1970 UTC, on every database alike.
+
+Changed only together with a migration; a test compares both.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+)
+
+metadata = MetaData()
+
+SEQ = BigInteger().with_variant(Integer, "sqlite")
+"""A 64-bit key; SQLite's own row number when it is called INTEGER there."""
+
+shares = Table(
+    "shares",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("archive", Text, nullable=False),
+    Column("resources", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("creator", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("key_id", Text, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("not_before", BigInteger),
+    Column("max_visits", Integer),
+    Column("visits", Integer, nullable=False),
+    Column("first_opened_at", BigInteger),
+    Column("last_opened_at", BigInteger),
+    Column("withdrawn_at", BigInteger),
+    Column("recipient", Text),
+    Column("note", Text),
+    Column("deidentification", Text, nullable=False),
+    CheckConstraint("max_visits IS NULL OR visits <= max_visits", name="shares_visits_counted"),
+    Index("shares_newest", "created_at", "id"),
+    Index("shares_of_creator", "creator", "created_at", "id"),
+)
+
+share_studies = Table(
+    "share_studies",
+    metadata,
+    Column("study", Text, primary_key=True),
+    Column("share", Text, primary_key=True),
+)
+
+visits = Table(
+    "visits",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("digest", LargeBinary, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("archive", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("ends_at", BigInteger, nullable=False),
+    Column("share", Text),
+    Column("resources", Text, nullable=False),
+    Column("limited", Boolean, nullable=False),
+    Column("begun_at", BigInteger),
+    Column("seen_at", BigInteger),
+    Column("ended_at", BigInteger),
+    Index("visits_of_share", "share", "created_at", "id"),
+    Index("visits_of_subject", "subject"),
+    Index("visits_by_digest", "digest"),
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("roles", Text, nullable=False),
+    Column("ceiling", Text, nullable=False),
+    Column("creator", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger),
+    Column("revoked_at", BigInteger),
+)
+
+trail = Table(
+    "trail",
+    metadata,
+    Column("seq", SEQ, primary_key=True, autoincrement=False),
+    Column("at", BigInteger, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("study", Text),
+    Column("share", Text),
+    Column("visit", Text),
+    Column("key_id", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Index("trail_at", "at"),
+    Index("trail_of_study", "study", "seq"),
+    Index("trail_of_share", "share", "seq"),
+    Index("trail_of_visit", "visit", "seq"),
+    Index("trail_of_subject", "subject", "seq"),
+)
+"""Append-only: triggers refuse UPDATE, DELETE and an INSERT anywhere but at the end. ``body`` is what counts; the
+columns before ``key_id`` repeat it for searching, and verification compares them."""
+
+trail_personal = Table(
+    "trail_personal",
+    metadata,
+    Column("seq", SEQ, primary_key=True, autoincrement=False),
+    Column("name", Text, primary_key=True),
+    Column("salt", LargeBinary, nullable=False),
+    Column("value", LargeBinary, nullable=False),
+)
+"""What can be erased (deleted, never updated) without breaking the chain."""
+
+head = Table(
+    "head",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+)
+"""One row, locked by whoever writes: all writers of all nodes take turns here."""
+
+generation = Table(
+    "generation",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("value", BigInteger, nullable=False),
+)
+"""One row, counting the changes of shares, visits and keys."""

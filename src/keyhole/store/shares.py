@@ -1,0 +1,81 @@
+"""Shares in their tables."""
+
+from __future__ import annotations
+
+from sqlalchemy import and_, bindparam, insert, or_, select, update
+
+from keyhole.access.decision import Record
+from keyhole.access.share import Share, ShareChange
+from keyhole.store import schema, visits
+from keyhole.store.rows import share_values, to_share
+from keyhole.store.rules import changed
+from keyhole.store.sql import Statement, Transaction
+from keyhole.store.writer import Change
+
+_s = schema.shares.c
+_ONE = Statement(select(schema.shares).where(_s.id == bindparam("share")))
+_ONE_TO_CHANGE = Statement(select(schema.shares).where(_s.id == bindparam("share")).with_for_update())
+_ADD = Statement(insert(schema.shares))
+_ADD_STUDY = Statement(insert(schema.share_studies))
+_CHANGEABLE = (
+    "expires_at",
+    "not_before",
+    "max_visits",
+    "recipient",
+    "note",
+    "key_id",
+    "generation",
+    "withdrawn_at",
+)
+_CHANGE = Statement(
+    update(schema.shares)
+    .where(_s.id == bindparam("share"))
+    .values({name: bindparam(f"new_{name}") for name in _CHANGEABLE})
+)
+
+
+def one(tx: Transaction, share_id: str) -> Share | None:
+    """The share with this id."""
+    row = tx.row(_ONE, {"share": share_id})
+    return None if row is None else to_share(row)
+
+
+def some(tx: Transaction, *, creator: str | None, study: str | None, after: str | None, limit: int) -> list[Share]:
+    """Shares, newest first, after the one called *after*; nothing when that one does not exist."""
+    query = select(schema.shares).order_by(_s.created_at.desc(), _s.id.desc()).limit(limit)
+    if creator is not None:
+        query = query.where(_s.creator == creator)
+    if study is not None:
+        of_study = schema.share_studies.c
+        query = query.where(_s.id.in_(select(of_study.share).where(of_study.study == study)))
+    if after is not None:
+        last = tx.select(select(_s.created_at).where(_s.id == after))
+        if not last:
+            return []
+        query = query.where(or_(_s.created_at < last[0][0], and_(_s.created_at == last[0][0], _s.id < after)))
+    return [to_share(row) for row in tx.select(query)]
+
+
+def add(tx: Change, share: Share, record: Record) -> None:
+    """Keep a new share."""
+    tx.count(_ADD, share_values(share))
+    studies = sorted({resource.path[0] for resource in share.resources})
+    tx.many(_ADD_STUDY, [{"share": share.id, "study": study} for study in studies])
+    tx.changed(record)
+
+
+def change(tx: Change, share_id: str, what: ShareChange, record: Record) -> Share | None:
+    """The share after *what*; a change that changes nothing leaves no record."""
+    row = tx.row(_ONE_TO_CHANGE, {"share": share_id})
+    if row is None:
+        return None
+    before = to_share(row)
+    after = changed(before, what)
+    if after == before:
+        return before
+    values = share_values(after)
+    tx.count(_CHANGE, {"share": share_id, **{f"new_{name}": values[name] for name in _CHANGEABLE}})
+    if after.withdrawn_at is not None:
+        visits.end_of_share(tx, share_id, after.withdrawn_at)
+    tx.changed(record)
+    return to_share(tuple(values.values()))

@@ -1,0 +1,123 @@
+"""Visits in their table, and the count of openings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+
+from sqlalchemy import bindparam, func, insert, or_, select, update
+
+from keyhole.access.decision import Reason, Record
+from keyhole.access.share import Share, Visit
+from keyhole.store import schema
+from keyhole.store.chain import micros
+from keyhole.store.rows import to_share, to_visit, visit_values
+from keyhole.store.rules import unopenable
+from keyhole.store.sql import Statement, Transaction
+from keyhole.store.writer import Change
+
+_s = schema.shares.c
+_v = schema.visits.c
+_now = bindparam("now", type_=schema.shares.c.created_at.type)
+_generation = bindparam("link_generation", type_=schema.shares.c.generation.type)
+
+_ONE = Statement(select(schema.visits).where(_v.id == bindparam("visit")))
+_OF_SHARE = Statement(select(schema.visits).where(_v.share == bindparam("of_share")).order_by(_v.created_at, _v.id))
+_SHARE = Statement(select(schema.shares).where(_s.id == bindparam("share")))
+_COUNT = Statement(
+    update(schema.shares)
+    .where(
+        _s.id == bindparam("share"),
+        _s.withdrawn_at.is_(None),
+        _s.expires_at > _now,
+        or_(_s.not_before.is_(None), _s.not_before <= _now),
+        or_(_s.max_visits.is_(None), _s.visits < _s.max_visits),
+        or_(_generation.is_(None), _s.generation == _generation),
+    )
+    .values(visits=_s.visits + 1, first_opened_at=func.coalesce(_s.first_opened_at, _now), last_opened_at=_now)
+    .returning(schema.shares)
+)
+_ADD = Statement(insert(schema.visits))
+_REDEEM = Statement(
+    update(schema.visits)
+    .where(_v.digest == bindparam("code_digest"), _v.begun_at.is_(None), _v.ended_at.is_(None), _v.ends_at > _now)
+    .values(digest=bindparam("new_digest"), begun_at=_now, seen_at=_now, ends_at=bindparam("new_end"))
+    .returning(schema.visits)
+)
+_seen = bindparam("now_seen", type_=_v.seen_at.type)
+_SEEN = Statement(
+    update(schema.visits)
+    .where(_v.id == bindparam("visit"), or_(_v.seen_at.is_(None), _v.seen_at < _seen))
+    .values(seen_at=_seen)
+)
+_END = Statement(update(schema.visits).where(_v.id == bindparam("visit"), _v.ended_at.is_(None)).values(ended_at=_now))
+_END_OF_SHARE = Statement(
+    update(schema.visits).where(_v.share == bindparam("of_share"), _v.ended_at.is_(None)).values(ended_at=_now)
+)
+_END_OF_SUBJECT = Statement(
+    update(schema.visits).where(_v.subject == bindparam("of_subject"), _v.ended_at.is_(None)).values(ended_at=_now)
+)
+
+
+def one(tx: Transaction, visit_id: str) -> Visit | None:
+    """The visit with this id."""
+    row = tx.row(_ONE, {"visit": visit_id})
+    return None if row is None else to_visit(row)
+
+
+def of_share(tx: Transaction, share_id: str) -> list[Visit]:
+    """The visits of a share, oldest first."""
+    return [to_visit(row) for row in tx.rows(_OF_SHARE, {"of_share": share_id})]
+
+
+def begin(tx: Change, visit: Visit, now: datetime, record: Record, link_generation: int | None) -> Share | Reason:
+    """Count an opening and keep *visit*, or say why not: one statement decides."""
+    wanted = {"share": visit.share, "now": micros(now), "link_generation": link_generation}
+    row = tx.row(_COUNT, wanted)
+    if row is None:
+        held = tx.row(_SHARE, {"share": visit.share})
+        return unopenable(None if held is None else to_share(held), now, link_generation)
+    tx.count(_ADD, visit_values(visit))
+    tx.changed(record)
+    return to_share(row)
+
+
+def prepare(tx: Change, visit: Visit, record: Record) -> None:
+    """Keep a visit that somebody else will begin."""
+    tx.count(_ADD, visit_values(visit))
+    tx.changed(record)
+
+
+def redeem(
+    tx: Change, code_digest: bytes, digest: bytes, now: datetime, ends_at: datetime, record: Record
+) -> Visit | None:
+    """Begin a prepared visit, once."""
+    values = {"code_digest": code_digest, "new_digest": digest, "now": micros(now), "new_end": micros(ends_at)}
+    row = tx.row(_REDEEM, values)
+    if row is None:
+        return None
+    visit = to_visit(row)
+    tx.changed(replace(record, visit=visit.id))
+    return visit
+
+
+def seen(tx: Transaction, times: Mapping[str, datetime]) -> None:
+    """Move ``seen_at`` forward; in the order of ids, as every writer does."""
+    tx.many(_SEEN, [{"visit": visit, "now_seen": micros(at)} for visit, at in sorted(times.items())])
+
+
+def end(tx: Change, visit_id: str, now: datetime, record: Record) -> None:
+    """End a visit that has not ended; otherwise nothing happened, and nothing is recorded."""
+    if tx.count(_END, {"visit": visit_id, "now": micros(now)}):
+        tx.changed(record)
+
+
+def end_of_share(tx: Transaction, share_id: str, now: datetime) -> None:
+    """End all visits of a share."""
+    tx.count(_END_OF_SHARE, {"of_share": share_id, "now": micros(now)})
+
+
+def end_of_subject(tx: Transaction, subject: str, now: datetime) -> None:
+    """End all visits that *subject* made."""
+    tx.count(_END_OF_SUBJECT, {"of_subject": subject, "now": micros(now)})
