@@ -179,9 +179,8 @@ def _value(key: Attribute, value: str) -> str:
 
 
 def _fields(value: str) -> list[str]:
-    if value == "all":
-        return ["all"]
-    return [_tags(path) for name in value.split(",") if name and (path := _path(name))]
+    fields = ("all" if name == "all" else _tags(_path(name)) for name in value.split(","))
+    return [field for field in fields if field]
 
 
 def _alone(fields: Sequence[str]) -> tuple[str, ...]:
