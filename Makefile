@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 SETUP := $(VENV)/.keyhole-setup
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # What the tests import: the built wheel, unpacked, in front of everything else on the path.
-WHEEL := build/wheel
+WHEEL := $(CURDIR)/build/wheel
 
 .PHONY: help setup demo serve check format test test-quick test-e2e wheel servers viewer bench lock clean
 
@@ -55,12 +55,12 @@ viewer: setup ## bring the viewer into its cache
 test: test-quick test-e2e ## everything: the checks, every test, real servers and a real browser
 
 test-quick: check wheel
-	@PYTHONPATH=$(WHEEL) $(BIN)/python -m coverage run -m pytest -m "not e2e"
+	@PYTHONPATH=$(WHEEL) KEYHOLE_WHEEL=$(WHEEL) $(BIN)/python -m coverage run -m pytest -m "not e2e"
 	@$(BIN)/python -m coverage report --fail-under=100 \
 	  --include='*/keyhole/access/*,*/keyhole/dicom/*,*/keyhole/sharing/*'
 
 test-e2e: wheel servers viewer
-	@PYTHONPATH=$(WHEEL) $(BIN)/python -m pytest -m e2e
+	@PYTHONPATH=$(WHEEL) KEYHOLE_WHEEL=$(WHEEL) $(BIN)/python -m pytest -m e2e
 
 bench: setup ## measure, side by side in one run
 	@for bench in bench/*.py; do echo "== $$bench"; $(BIN)/python $$bench; done

@@ -1,0 +1,50 @@
+"""What is shipped, and what is said about it."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+import keyhole
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def _names(requirements: list[str]) -> set[str]:
+    return {re.split(r"[\[<>=!~; ]", requirement)[0] for requirement in requirements}
+
+
+def _section(heading: str) -> set[str]:
+    page = (ROOT / "docs" / "dependencies.md").read_text()
+    section = page.split(f"## {heading}\n")[1].split("\n## ")[0]
+    return set(re.findall(r"^\| ([a-z0-9-]+) \|", section, re.MULTILINE)) - {"package"}
+
+
+def test_every_dependency_has_its_line() -> None:
+    assert _section("At run time") == _names(PROJECT["project"]["dependencies"])
+    assert _section("For development and tests") == _names(PROJECT["dependency-groups"]["dev"])
+
+
+def test_every_dependency_is_locked_by_digest_and_without_an_address() -> None:
+    lock = (ROOT / "requirements.lock").read_text()
+    locked = set(re.findall(r"^([a-z0-9.-]+)==", lock, re.MULTILINE))
+    assert _names(PROJECT["project"]["dependencies"]) | _names(PROJECT["dependency-groups"]["dev"]) <= locked
+    assert "//" not in lock
+    assert all(" \\\n    --hash=sha256:" in f"{entry}" for entry in re.split(r"\n(?=[a-z])", lock.strip()))
+
+
+@pytest.mark.parametrize("folder", ["web/templates", "web/static", "store/migrations"])
+def test_what_is_no_code_is_shipped_too(folder: str) -> None:
+    assert any(resources.files(keyhole).joinpath(*folder.split("/")).iterdir())
+
+
+def test_the_built_wheel_is_what_is_tested_where_one_was_built_for_that() -> None:
+    wheel = os.environ.get("KEYHOLE_WHEEL")
+    if wheel:
+        assert Path(keyhole.__file__).is_relative_to(Path(wheel).resolve())
