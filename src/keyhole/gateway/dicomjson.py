@@ -1,0 +1,126 @@
+"""DICOM JSON (PS3.18 annex F) as it arrives: an array, read item by item, so that memory holds one item at a time.
+
+What an archive says is not trusted: anything but an array of objects, a number that is none, and nesting that only an
+attacker needs raise :class:`keyhole.errors.ArchiveFailed`.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import math
+import re
+from collections.abc import AsyncIterator, Mapping
+from types import MappingProxyType
+from typing import Any, NoReturn
+
+import msgspec
+
+from keyhole.archive.answer import ArchiveAnswer
+from keyhole.errors import ArchiveFailed
+
+Item = dict[str, Any]
+
+MEDIA_TYPE = "application/dicom+json"
+LONGEST_ITEM = 64 << 20
+"""Characters of one item; the metadata of a multi-frame instance of thousands of frames has some tens of millions."""
+
+_JSON = re.compile(r"application/(?:dicom\+)?json[ \t]*(?:;.*)?", re.IGNORECASE)
+_SPACE = re.compile(r"[ \t\r\n]*")
+_AFTER: Mapping[str, str] = MappingProxyType({"[": "{]", "{": ",]", ",": "{", "]": ""})
+_PATIENCE = 1.25
+
+
+async def items(answer: ArchiveAnswer, longest: int = LONGEST_ITEM) -> AsyncIterator[Item]:
+    """The items of *answer*, as they arrive; none for 204, with which DICOMweb says that nothing was found."""
+    if answer.status == 204:  # noqa: PLR2004 - No Content
+        return
+    if _JSON.fullmatch(answer.content_type) is None:
+        raise ArchiveFailed("the archive answered with another media type than DICOM JSON")
+    reader = Reader(longest)
+    async for piece in answer.body:
+        for item in reader.feed(piece):
+            yield item
+    for item in reader.feed(b"", last=True):
+        yield item
+
+
+def encode(item: Item) -> bytes:
+    """*item* as UTF-8; ArchiveFailed for what cannot be said in it, such as half of a surrogate pair."""
+    try:
+        return msgspec.json.encode(item)
+    except (ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
+        raise ArchiveFailed("the archive's JSON holds a value that cannot be passed on") from error
+
+
+class Reader:
+    """The items of one array, from pieces of any size. It looks at a long item again only when much has been added."""
+
+    def __init__(self, longest: int = LONGEST_ITEM) -> None:
+        """Expect an array whose items have at most *longest* characters each."""
+        self._longest = longest
+        self._bytes = codecs.getincrementaldecoder("utf-8")("strict")
+        self._text = ""
+        self._worth_trying = 0
+        self._expected = "["
+
+    def feed(self, piece: bytes, *, last: bool = False) -> list[Item]:
+        """The items that *piece* completes; *last* when no more will come."""
+        try:
+            self._text += self._bytes.decode(piece, last)
+        except UnicodeDecodeError as error:
+            raise ArchiveFailed("the archive's JSON is not UTF-8") from error
+        if len(self._text) < self._worth_trying and not last:
+            return []
+        found = self._parse()
+        if len(self._text) > self._longest:
+            raise ArchiveFailed("an item in the archive's JSON is too long")
+        if last and self._expected:
+            raise ArchiveFailed("the archive's JSON breaks off or is malformed")
+        return found
+
+    def _parse(self) -> list[Item]:
+        """Take what is whole from the text and keep the rest."""
+        found: list[Item] = []
+        at = _past_space(self._text, 0)
+        while at < len(self._text):
+            sign = self._text[at]
+            if sign not in self._expected:
+                raise ArchiveFailed("the archive's JSON is not an array of items")
+            end = at + 1
+            if sign == "{":
+                item, end = self._item(at)
+                if item is None:
+                    break
+                found.append(item)
+            self._expected = _AFTER[sign]
+            at = _past_space(self._text, end)
+        self._text = self._text[at:]
+        self._worth_trying = int(len(self._text) * _PATIENCE)
+        return found
+
+    def _item(self, at: int) -> tuple[Item | None, int]:
+        """The item that begins at *at* and where it ends; None as long as it does not end."""
+        try:
+            return _DECODER.raw_decode(self._text, at)
+        except json.JSONDecodeError:
+            return None, at
+        except (ValueError, RecursionError) as error:
+            raise ArchiveFailed("the archive's JSON holds a number too long, or is nested too deeply") from error
+
+
+def _past_space(text: str, at: int) -> int:
+    found = _SPACE.match(text, at)
+    return at if found is None else found.end()
+
+
+def _no_number(_: str) -> NoReturn:
+    raise ArchiveFailed("the archive's JSON holds a number that is none")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _no_number(text)
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_number, parse_float=_finite)
