@@ -1,0 +1,30 @@
+"""Keep glibc from giving memory back after every image and fetching it again for the next one.
+
+Relaying 512 KB frames is twice as fast with the two thresholds raised (docs/performance.md): by default each buffer of
+that size costs some hundred page faults. ``mallopt`` sets what ``MALLOC_MMAP_THRESHOLD_`` and
+``MALLOC_TRIM_THRESHOLD_`` would have set before the process began, so that nothing has to be started twice.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Mapping
+
+_M_TRIM_THRESHOLD = -1
+_M_MMAP_THRESHOLD = -3
+_MIB = 1024 * 1024
+_THRESHOLDS = (
+    (_M_MMAP_THRESHOLD, "MALLOC_MMAP_THRESHOLD_", 16 * _MIB),
+    (_M_TRIM_THRESHOLD, "MALLOC_TRIM_THRESHOLD_", 32 * _MIB),
+)
+
+
+def keep_freed_memory(env: Mapping[str, str]) -> bool:
+    """Raise the thresholds that *env* does not set itself; False where the C library is not glibc."""
+    try:
+        library = ctypes.CDLL(None)
+        library.gnu_get_libc_version  # noqa: B018 - glibc alone has it; mallopt elsewhere means something else
+        mallopt = library.mallopt
+    except (AttributeError, OSError, TypeError):
+        return False
+    return all(mallopt(number, size) == 1 for number, name, size in _THRESHOLDS if name not in env)
