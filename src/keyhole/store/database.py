@@ -15,6 +15,7 @@ from keyhole.store.chain import Signing
 from keyhole.store.generation import generation
 from keyhole.store.heads import Heads
 from keyhole.store.migrations import parse_url
+from keyhole.store.postgresql import Postgresql
 from keyhole.store.readers import Readers
 from keyhole.store.sqlite import Sqlite
 from keyhole.store.trail import TrailQuery, TrailRow
@@ -29,7 +30,9 @@ def open_store(url: str, signing: Signing, heads: Path) -> DatabaseStore:
     Raises Misconfigured when *url* is neither.
     """
     parsed = parse_url(url)
-    return DatabaseStore(Sqlite(Path(str(parsed.database))), signing, Heads(heads))
+    sqlite = parsed.get_backend_name() == "sqlite"
+    backend = Sqlite(Path(str(parsed.database))) if sqlite else Postgresql(parsed)
+    return DatabaseStore(backend, signing, Heads(heads))
 
 
 class DatabaseStore:

@@ -12,7 +12,7 @@ from keyhole.access.decision import Event, Record
 from keyhole.store import schema
 from keyhole.store.chain import Head, Personal, decode, micros
 from keyhole.store.chain import Row as ChainRow
-from keyhole.store.sql import Statement, Transaction
+from keyhole.store.sql import Row, Statement, Transaction
 
 MOST_ROWS = 10_000
 """The most rows of one answer, whatever is asked."""
@@ -54,7 +54,9 @@ class TrailRow:
 
 _t = schema.trail.c
 _head = schema.head
-HEAD = Statement(select(_head.c.seq, _head.c.digest).where(_head.c.id == bindparam("one")).with_for_update())
+_HEAD = select(_head.c.seq, _head.c.digest).where(_head.c.id == bindparam("one"))
+_SEE_HEAD = Statement(_HEAD)
+_TAKE_HEAD = Statement(_HEAD.with_for_update())
 _MOVE_HEAD = Statement(
     update(_head)
     .where(_head.c.id == bindparam("one"))
@@ -64,9 +66,17 @@ _APPEND = Statement(insert(schema.trail))
 _APPEND_PERSONAL = Statement(insert(schema.trail_personal))
 
 
-def head(tx: Transaction) -> Head:
+def take_head(tx: Transaction) -> Head:
     """The end of the chain; nobody else moves it until the transaction ends."""
-    row = tx.row(HEAD, {"one": 1})
+    return _to_head(tx.row(_TAKE_HEAD, {"one": 1}))
+
+
+def head(tx: Transaction) -> Head:
+    """The end of the chain as the database tells it."""
+    return _to_head(tx.row(_SEE_HEAD, {"one": 1}))
+
+
+def _to_head(row: Row | None) -> Head:
     return Head() if row is None else Head(row[0], row[1])
 
 

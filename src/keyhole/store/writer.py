@@ -159,7 +159,7 @@ class Writer:
         change = Change(cursor, self._backend.dialect)
         with self._backend.pipeline(connection):
             change.run(self._backend.begin_write)
-            return change, trail.head(change)
+            return change, trail.take_head(change)
 
     def _do(self, job: Job[Any], change: Change) -> Outcome:
         drafts, moved = len(change.drafts), change.moved
