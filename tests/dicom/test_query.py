@@ -159,6 +159,21 @@ def test_a_search_is_only_sent_for_studies(studies: list[str]) -> None:
         SearchQuery().encode(studies)
 
 
+@pytest.mark.parametrize(
+    "keys",
+    [
+        pytest.param([STUDY], id="the study, whose place is the list of studies"),
+        pytest.param(["00100020", "00100020"], id="one twice"),
+        pytest.param(["0020000d"], id="another spelling"),
+        pytest.param(["PatientID"], id="a keyword"),
+        pytest.param(["00100020=1&0020000D"], id="more than a tag"),
+    ],
+)
+def test_a_search_with_a_doubtful_key_cannot_be_built(keys: list[str]) -> None:
+    with pytest.raises(ValueError, match="tags"):
+        SearchQuery(matches=tuple((key, "1.2") for key in keys))
+
+
 def test_a_search_can_be_sent_for_another_page() -> None:
     query = parsed("PatientID=1&limit=5&offset=10")
     assert query.paged(None).encode(["1.2"]) == "00100020=1&StudyInstanceUID=1.2"

@@ -41,6 +41,7 @@ _SQUEEZED = frozenset(name.lower() for name in (*BY_KEYWORD, *_CONTROLS))
 _NUMBERS = re.compile(r"(?=.*[0-9,])[0-9A-FXa-fx\s()\[\]{}<>+,:;/|_.-]+")
 _DIGITS = re.compile("[0-9]{1,9}")
 _TWICE_READ = re.compile(r"[&=#%\\]")
+_PATH = re.compile(r"[0-9A-F]{8}(?:\.[0-9A-F]{8})*")
 _DEEPEST = 8
 _LONGEST_WITHOUT_STUDIES = 1536
 
@@ -59,6 +60,12 @@ class SearchQuery:
     limit: int | None = None
     offset: int = 0
     fuzzymatching: bool | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a key that is none, is repeated, or is the StudyInstanceUID, which has a place of its own."""
+        keys = [path for path, _ in self.matches]
+        if STUDY_INSTANCE_UID in keys or len(set(keys)) < len(keys) or not all(map(_PATH.fullmatch, keys)):
+            raise ValueError("the keys of a search are tags, each once, and not that of the study")
 
     def encode(self, studies: Sequence[str] | None) -> str:
         """The query to send for *studies*, or for whatever the path says when that is None.
