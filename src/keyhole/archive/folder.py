@@ -1,0 +1,218 @@
+"""The embedded archive: a folder of DICOM files as a DICOMweb server (PS3.18 sections 10.4 and 10.6), read-only.
+
+Frames, instances and bulk data are answered as they are stored; nothing is rendered, transcoded or written.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from keyhole.archive import media
+from keyhole.archive.answer import ArchiveAnswer
+from keyhole.archive.answers import Problem, not_acceptable, not_found, problem_answer
+from keyhole.archive.attributes import Level
+from keyhole.archive.bulk import TAG_PATH
+from keyhole.archive.index import Index
+from keyhole.archive.indexing import DUPLICATE, Outcome, Progress
+from keyhole.archive.query import FUZZY_IGNORED, BadQuery, parse_query
+from keyhole.archive.retrieve import Body, Retriever
+from keyhole.archive.search import Search
+from keyhole.archive.threads import Threads
+from keyhole.archive.upkeep import Upkeep
+from keyhole.errors import Misconfigured, Refused
+
+_PARTS = {
+    "{study}": r"(?P<study>[0-9.]{1,64})",
+    "{series}": r"(?P<series>[0-9.]{1,64})",
+    "{instance}": r"(?P<instance>[0-9.]{1,64})",
+    "{frames}": r"(?P<frames>[1-9][0-9]{0,8}(?:,[1-9][0-9]{0,8})*)",
+    "{bulk}": rf"(?P<bulk>{TAG_PATH})",
+    "{picture}": r"(?:rendered|thumbnail)",
+}
+_S = "/studies/{study}"
+_E = f"{_S}/series/{{series}}"
+_I = f"{_E}/instances/{{instance}}"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request, taken apart."""
+
+    uids: tuple[str, ...]
+    named: dict[str, str]
+    query: str
+    accept: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    body: Body
+    headers: dict[str, str]
+
+
+class FolderArchive:
+    """A folder of DICOM files as an archive; see :class:`keyhole.archive.answer.Archive`.
+
+    Any number of processes may serve one folder over one *index* file, which is made when it is not there. One of them
+    is elected to write it; the others only read. New, changed and removed files are noticed within *every* seconds,
+    later in large folders: looking over the folder takes at most a tenth of the time.
+    """
+
+    def __init__(self, name: str, folder: Path, index: Path, *, every: float = 5.0, threads: int = 4) -> None:
+        """Serve *folder*; nothing is read yet. Raises Misconfigured when it is not a folder."""
+        if not folder.is_dir():
+            raise Misconfigured(f"{folder} is not a folder of DICOM files")
+        folder = folder.resolve()
+        self._name = name
+        self._index = Index(index)
+        self._upkeep = Upkeep(folder, index, every)
+        self._threads = Threads(threads, "keyhole-folder")
+        self._retriever = Retriever(self._index, os.fsencode(folder), self.root)
+
+    @property
+    def name(self) -> str:
+        """The archive's name."""
+        return self._name
+
+    @property
+    def root(self) -> str:
+        """What the archive's own links start with; nothing answers there."""
+        return f"http://{self._name}.keyhole.invalid/dicom-web"
+
+    async def start(self) -> None:
+        """Look over the folder from now on, when elected. What is not indexed yet is not found meanwhile."""
+        await self._upkeep.begin()
+
+    async def rescan(self, progress: Progress | None = None) -> Outcome | None:
+        """Bring the index up to date now; None when that is another process's task.
+
+        *progress* is called in another thread with the number of files done and of all. Raises ArchiveFailed, or
+        Misconfigured when the index file is something else.
+        """
+        return await self._upkeep.once(progress)
+
+    @property
+    def elected(self) -> bool:
+        """Whether this process writes the index."""
+        return self._upkeep.elected
+
+    @property
+    def unreadable(self) -> list[tuple[str, str]]:
+        """The files that hold no whole DICOM instance: path below the folder, and why."""
+        return self._index.listed(
+            f"SELECT path, problem FROM files WHERE problem NOT LIKE '{DUPLICATE}%' ORDER BY path"  # noqa: S608 - a constant
+        )
+
+    @property
+    def duplicates(self) -> list[tuple[str, str]]:
+        """The files whose instance another file has, whose path is lower: path below the folder, and which."""
+        return self._index.listed(
+            f"SELECT path, problem FROM files WHERE problem LIKE '{DUPLICATE}%' ORDER BY path"  # noqa: S608 - a constant
+        )
+
+    @property
+    def warnings(self) -> list[tuple[str, str]]:
+        """The studies to look after: StudyInstanceUID, and why."""
+        why = "its files name several patients; the one of the file with the lowest path counts"
+        return self._index.listed(f"SELECT uid, '{why}' FROM studies WHERE mixed ORDER BY uid")  # noqa: S608 - a constant
+
+    @asynccontextmanager
+    async def get(self, path: str, query: str, accept: str) -> AsyncIterator[ArchiveAnswer]:
+        """Answer *path* below the root; see :class:`keyhole.archive.answer.Archive`."""
+        try:
+            answer = await self._threads.run(lambda: self._answer(path, query, accept))
+        except BadQuery as bad:
+            yield problem_answer(Problem(400, str(bad)))
+        except Problem as problem:
+            yield problem_answer(problem)
+        else:
+            body = self._threads.stream(answer.body.chunks)
+            try:
+                yield ArchiveAnswer(200, answer.body.content_type, body, answer.body.length, answer.headers)
+            finally:
+                await body.aclose()
+
+    def post(
+        self,
+        path: str,  # noqa: ARG002 - as the protocol has it
+        content_type: str,  # noqa: ARG002
+        body: AsyncIterator[bytes],  # noqa: ARG002
+        accept: str,  # noqa: ARG002
+    ) -> AbstractAsyncContextManager[ArchiveAnswer]:
+        """Refuse: nothing is stored in a folder."""
+        raise Refused("this archive is a folder of files and takes no uploads", "put the files into the folder")
+
+    async def close(self) -> None:
+        """Stop looking over the folder, let another process be elected, and let go of files and threads."""
+        await self._upkeep.end()
+        self._threads.shutdown()
+        self._index.close()
+
+    def _answer(self, path: str, query: str, accept: str) -> _Answer:
+        for pattern, handler in _ROUTES:
+            if (match := pattern.fullmatch(path)) is not None:
+                named = match.groupdict()
+                uids = tuple(named[level] for level in ("study", "series", "instance") if named.get(level))
+                return handler(self, Request(uids, named, query, accept))
+        raise not_found()
+
+    def _search(self, request: Request, level: Level) -> _Answer:
+        if not media.accepts_json(request.accept):
+            raise not_acceptable("A search")
+        query = parse_query(request.query)
+        search = Search(self._index, self.root, level, request.uids, query)
+        ids, beyond = search.run()
+        warnings = [FUZZY_IGNORED] if query.fuzzy else []
+        if beyond:
+            warnings.append(f"299 keyhole: There are {beyond} additional results that can be requested")
+        return _Answer(Body(media.DICOM_JSON, search.body(ids)), {"warning": ", ".join(warnings)} if warnings else {})
+
+    def _metadata(self, request: Request) -> _Answer:
+        return _Answer(self._retriever.metadata(request.uids, request.accept), {})
+
+    def _instances(self, request: Request) -> _Answer:
+        return _Answer(self._retriever.instances(request.uids, request.accept), {})
+
+    def _frames(self, request: Request) -> _Answer:
+        numbers = [int(number) for number in request.named["frames"].split(",")]
+        return _Answer(self._retriever.frames(request.uids, numbers, request.accept), {})
+
+    def _bulk(self, request: Request) -> _Answer:
+        return _Answer(self._retriever.bulk(request.uids, request.named["bulk"], request.accept), {})
+
+    def _picture(self, _request: Request) -> _Answer:
+        raise Problem(406, "This archive renders no pictures: ask for frames, which come as they are stored.")
+
+
+_Handler = Callable[[FolderArchive, Request], _Answer]
+
+
+def _searching(level: Level) -> _Handler:
+    return lambda archive, request: archive._search(request, level)  # noqa: SLF001 - the table of its own routes
+
+
+def _route(template: str, handler: _Handler) -> tuple[re.Pattern[str], _Handler]:
+    for part, expression in _PARTS.items():
+        template = template.replace(part, expression)
+    return re.compile(template), handler
+
+
+_ROUTES = (
+    _route("/studies", _searching(Level.STUDY)),
+    _route("/series", _searching(Level.SERIES)),
+    _route("/instances", _searching(Level.INSTANCE)),
+    _route(f"{_S}/series", _searching(Level.SERIES)),
+    _route(f"{_S}/instances", _searching(Level.INSTANCE)),
+    _route(f"{_E}/instances", _searching(Level.INSTANCE)),
+    *(_route(f"{place}/metadata", FolderArchive._metadata) for place in (_S, _E, _I)),  # noqa: SLF001
+    *(_route(place, FolderArchive._instances) for place in (_S, _E, _I)),  # noqa: SLF001
+    *(_route(f"{place}/{{picture}}", FolderArchive._picture) for place in (_S, _E, _I, f"{_I}/frames/{{frames}}")),  # noqa: SLF001
+    _route(f"{_I}/frames/{{frames}}", FolderArchive._frames),  # noqa: SLF001
+    _route(f"{_I}/bulk/{{bulk}}", FolderArchive._bulk),  # noqa: SLF001
+)
+"""Everything that is answered. What is not here is not found."""
