@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # What the tests import: the built wheel, unpacked, in front of everything else on the path.
 WHEEL := $(CURDIR)/build/wheel
 
-.PHONY: help setup demo serve check format test test-quick test-e2e wheel servers viewer bench lock clean
+.PHONY: help setup demo serve check lint format test test-quick test-e2e wheel servers viewer bench lock clean
 
 help: ## list these tasks
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -30,12 +30,14 @@ $(SETUP): requirements.lock pyproject.toml
 demo: setup ## bring the viewer, write a sample archive, start Keyhole and print a link
 	@$(BIN)/keyhole demo
 
-check: setup ## formatting, ruff, mypy --strict, import contracts and the quick tests
+check: lint ## formatting, ruff, mypy --strict, import contracts and the quick tests
+	@$(BIN)/python -m pytest -q -m "not e2e"
+
+lint: setup
 	@$(BIN)/ruff format --check --quiet . || { echo "run: make format"; exit 1; }
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@PYTHONPATH=src $(BIN)/lint-imports --no-logo
-	@$(BIN)/python -m pytest -q -m "not e2e"
 
 format: setup ## format the code and mend what ruff can mend
 	@$(BIN)/ruff format --quiet .
@@ -49,12 +51,12 @@ wheel: setup ## build the wheel and unpack it for the tests
 servers: ## install the real servers and the browser that the tests use (Debian, as root)
 	@scripts/install-test-servers.sh
 
-viewer: setup ## bring the viewer into its cache
-	@$(BIN)/python -m tests.servers.viewer
+viewer: wheel ## bring the viewer into its cache
+	@PYTHONPATH=$(WHEEL) $(BIN)/python -m tests.servers.viewer
 
-test: test-quick test-e2e ## everything: the checks, every test, real servers and a real browser
+test: lint test-quick test-e2e ## everything: the checks, every test, real servers and a real browser
 
-test-quick: check wheel
+test-quick: wheel
 	@PYTHONPATH=$(WHEEL) KEYHOLE_WHEEL=$(WHEEL) $(BIN)/python -m coverage run -m pytest -m "not e2e"
 	@$(BIN)/python -m coverage report --fail-under=100 \
 	  --include='*/keyhole/access/*,*/keyhole/dicom/*,*/keyhole/sharing/*'

@@ -11,9 +11,12 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from tests.e2e import dataset
+from tests.postgres import postgres, postgresql_url
 from tests.servers.keyhole import Keyhole, keyhole
 from tests.servers.leaky import Leaky, leaky
 from tests.servers.orthanc import TRIXIE, Orthanc, orthanc
+
+__all__ = ["postgres", "postgresql_url"]
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = (

@@ -33,6 +33,8 @@ STUDY: Final = f"{ROOT}.1.1"
 """The study that was shared when OHIF's requests were recorded."""
 PRIOR: Final = f"{ROOT}.1.2"
 """Another study of the same patient."""
+EARLIER: Final = f"{ROOT}.1.3"
+"""One more of them."""
 STRANGER: Final = f"{ROOT}.2.1"
 """A study of somebody else."""
 SLIDES: Final = f"{ROOT}.4.1"
@@ -202,13 +204,14 @@ def slides() -> Iterator[Dataset]:
 
 
 def neighbours() -> Iterator[Dataset]:
-    """What a visitor of the recorded study must not see: the patient's prior, and somebody else's study."""
+    """What a visitor of the recorded study must not see: the patient's other studies, and somebody else's."""
     yield from ct(Study(PRIOR, ANNA, "the prior", "20250110"), f"{PRIOR}.1", slices=5)
+    yield from ct(Study(EARLIER, ANNA, "the one before", "20240110"), f"{EARLIER}.1", slices=5)
     yield from ct(Study(STRANGER, BORIS, "somebody else's"), f"{STRANGER}.1", slices=5)
 
 
 def everything() -> Iterator[Dataset]:
-    """All of it: 4 studies of 3 patients."""
+    """All of it: 5 studies of 3 patients."""
     yield from recorded()
     yield from neighbours()
     yield from slides()
