@@ -50,10 +50,8 @@ CREATE TABLE series (
 );
 CREATE INDEX series_by_uid ON series (uid);
 """
-_INSTANCE_COLUMNS = (
-    "id, study, series, number, uid, path, mtime_ns, size, sop_class, transfer_syntax, "
-    "frames, offset, length, bits, word, extended"
-)
+_NAMES = ("id", "study", "series", "number", "uid", "path", "mtime_ns", "size", "sop_class", "transfer_syntax")
+_INSTANCE_COLUMNS = f"{', '.join(_NAMES)}, frames, offset, length, bits, word, extended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,9 +210,9 @@ def _shown(name: bytes | str) -> str:
 
 
 def _instance_row(row: tuple[Any, ...]) -> InstanceRow:
-    *known, frames, offset, length, bits, word, extended = row
+    frames, offset, length, bits, word, extended = row[len(_NAMES) :]
     layout = None if frames is None else PixelLayout(frames, offset, length, bits, word, bool(extended))
-    return InstanceRow(*known, layout=layout)
+    return InstanceRow(**dict(zip(_NAMES, row, strict=False)), layout=layout)
 
 
 decode = msgspec.json.Decoder(dict[str, dict[str, Any]]).decode

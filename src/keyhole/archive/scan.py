@@ -17,6 +17,7 @@ from keyhole.archive.frames import PixelLayout, layout_of
 from keyhole.archive.header import Unreadable, opened, read_header
 from keyhole.archive.metadata import DicomJson, dicom_json
 
+_DIRECTORY = 0x00041220
 _NUMBER_MOST = 2**31 - 1
 
 
@@ -115,6 +116,8 @@ def read(root: bytes, found: Found) -> Read:
             status = os.fstat(file.fileno())
             found = Found(found.path, status.st_mtime_ns, status.st_size)
             header = read_header(file)
+            if _DIRECTORY in header.dataset:
+                return Read(found, problem="a DICOMDIR, which holds no images")
             layout = layout_of(header)
             uids = _uids(lambda tag: _one(header.dataset, tag))
             dataset = dicom_json(header, "/studies/{}/series/{}/instances/{}".format(*uids))
