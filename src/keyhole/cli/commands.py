@@ -1,0 +1,45 @@
+"""The commands, in the order that ``keyhole --help`` lists them."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from keyhole.cli import demo, keys, server, shares, speech, trail, why
+from keyhole.cli.session import Session
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+@app.callback(invoke_without_command=True)
+def keyhole(
+    context: typer.Context,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="TOML file of settings; KEYHOLE_CONFIG names it as well.")
+    ] = None,
+    *,
+    show_version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    """Let someone see one study, and nothing else."""
+    context.obj = Session(config)
+    if show_version:
+        speech.give(f"keyhole {version('keyhole')}")
+    elif context.invoked_subcommand is None:
+        speech.give(context.get_help())
+
+
+app.command()(demo.demo)
+app.command()(server.serve)
+app.command()(shares.share)
+app.command()(shares.shares)
+app.command()(shares.show)
+app.command()(shares.renew)
+app.command()(shares.revoke)
+app.add_typer(keys.keys, name="key")
+app.command()(why.why)
+app.command()(trail.trail)
+app.command()(server.migrate)
+app.command("install-viewer")(server.install_the_viewer)
