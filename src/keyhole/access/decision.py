@@ -29,6 +29,7 @@ class Reason(StrEnum):
     # the decision
     CEILING = "ceiling"
     NO_GRANT = "no-grant"
+    NOT_THERE = "not-there"
     # the state of what would have allowed it
     EXPIRED = "expired"
     NOT_YET = "not-yet"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 _AGENT_LONGEST = 200
 
@@ -22,3 +24,10 @@ class Client:
 
 LOCAL = Client("local")
 """The machine itself: the command line."""
+
+
+def client_of(scope: Mapping[str, Any]) -> Client:
+    """Who sent an ASGI request: the address that the server says, which knows the trusted proxies."""
+    address = scope["client"][0] if scope.get("client") else "unknown"
+    agent = next((value for name, value in scope["headers"] if name == b"user-agent"), b"")
+    return Client(address, agent.decode("latin-1"))

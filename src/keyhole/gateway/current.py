@@ -1,4 +1,4 @@
-"""The rows that decisions rest on, held in memory for as long as the database's generation stands (design section 9)."""
+"""The rows that decisions rest on, held in memory while the database's generation stands (design section 9)."""
 
 from __future__ import annotations
 

@@ -118,9 +118,7 @@ class Desk:
         await self.store.add_share(share, self._record(Event.SHARE_CREATED, subject, client, share))
         return share
 
-    async def change_share(
-        self, subject: Subject, share_id: str, change: ShareChange, client: Client = LOCAL
-    ) -> Share:
+    async def change_share(self, subject: Subject, share_id: str, change: ShareChange, client: Client = LOCAL) -> Share:
         """Renew, extend, shorten, allow more openings, make a new link, or withdraw."""
         now = self.now()
         share = await self._mine(subject, share_id, now)
@@ -174,7 +172,9 @@ class Desk:
         try:
             return link.link(self.public_url, share, self.ring)
         except KeyError:
-            raise Refused("the key of this link is no longer in the key ring", "make a new link for the share") from None
+            raise Refused(
+                "the key of this link is no longer in the key ring", "make a new link for the share"
+            ) from None
 
     def new_link(self) -> ShareChange:
         """The change that ends the present link of a share and makes another."""
@@ -408,5 +408,3 @@ def _only_study(resources: Sequence[Resource]) -> str | None:
 def _no_share(share_id: str) -> NotFound:
     named = f" {share_id}" if link.is_id(share_id) else ""
     return NotFound(f"there is no share{named}", "list them with: keyhole shares")
-
-

@@ -41,10 +41,11 @@ def incoming(scope: Mapping[str, Any], client_of: Callable[[Mapping[str, Any]], 
     mount = MOUNT.fullmatch(scope["raw_path"])
     if mount is None:
         raise ValueError("not below a DICOMweb root")
+    visit: bytes | None = mount["visit"]
     return Incoming(
         method=scope["method"],
         root=mount["root"].decode("ascii"),
-        visit=mount["visit"] and mount["visit"].decode("ascii"),
+        visit=None if visit is None else visit.decode("ascii"),
         below=mount["below"],
         raw_query=scope["query_string"],
         headers=tuple((name.lower(), value) for name, value in scope["headers"]),

@@ -239,9 +239,9 @@ class Openings:
                 at=self.now(),
                 event=Event.REFUSAL,
                 subject=ANONYMOUS.name,
-                archive=share and share.archive,
+                archive=None if share is None else share.archive,
                 reason=reason,
-                share=share and share.id,
+                share=None if share is None else share.id,
                 personal=client.personal(),
             )
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any, assert_never
@@ -134,7 +134,7 @@ class Gateway:
         )
         return Stop(query.reason, holder, ask) if isinstance(query, Refusal) else Question(found, query, ask)
 
-    async def _release(  # noqa: PLR0913, PLR0917 - the six things that a released request is made of
+    async def _release(
         self, request: Incoming, holder: Holder, question: Question, reach: Scope, receive: Receive, send: Begun
     ) -> Stop | None:
         """Record, then release; end when the reader leaves, when the right ends, or when something breaks."""
@@ -171,6 +171,10 @@ class Gateway:
 
     async def _answer(self, request: Incoming, order: Order, access: Record, send: Send) -> None:
         async with self.fetch(order) as answer:
+            if answer.foreign:
+                self.ledger.refuse(
+                    replace(access, event=Event.FAILURE, reason=Reason.FOREIGN_ANSWER, times=answer.foreign)
+                )
             fields = {**ALWAYS, **answer.fields}
             if request.method == "HEAD":
                 await whole(send, answer.status, answer.content_type, None, fields)
@@ -189,22 +193,22 @@ class Gateway:
             archive=ask.resource.archive,
             study=ask.resource.study,
             action=ask.action,
-            share=holder.visit and holder.visit.share,
-            visit=holder.visit and holder.visit.id,
+            share=None if holder.visit is None else holder.visit.share,
+            visit=None if holder.visit is None else holder.visit.id,
             personal=request.client.personal(),
         )
 
     def _refusal(self, request: Incoming, stop: Stop) -> Record:
-        visit = stop.holder.visit
+        visit, ask = stop.holder.visit, stop.ask
         return Record(
             at=self.now(),
             event=Event.FAILURE if stop.failed else Event.REFUSAL,
             subject=stop.holder.subject.name if stop.holder is not NOBODY else ANONYMOUS.name,
-            archive=stop.ask and stop.ask.resource.archive,
-            study=stop.ask and stop.ask.resource.study,
-            action=stop.ask and stop.ask.action,
+            archive=None if ask is None else ask.resource.archive,
+            study=None if ask is None else ask.resource.study,
+            action=None if ask is None else ask.action,
             reason=stop.reason,
-            share=visit and visit.share,
+            share=None if visit is None else visit.share,
             # What a stranger claims is worth its name only when it stood in the path and was a visit's.
             visit=visit.id if visit else request.visit,
             personal=request.client.personal(),

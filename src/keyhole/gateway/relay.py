@@ -34,6 +34,7 @@ STATUS: Mapping[Reason, int] = {
     Reason.BAD_QUERY: 400,
     Reason.UNKNOWN_ROUTE: 404,
     Reason.NO_GRANT: 404,
+    Reason.NOT_THERE: 404,
     Reason.METHOD_NOT_ALLOWED: 405,
     Reason.NOT_ACCEPTABLE: 406,
     Reason.CEILING: 403,
@@ -114,11 +115,11 @@ class Begun:
         await self._send(message)
 
 
-class Cut(Exception):  # noqa: N818 - it ends an answer that has begun; there is nobody to tell
+class Cut(Exception):
     """The answer broke off after its head was sent: the connection must end without a proper end of the body."""
 
 
-async def stream(  # noqa: PLR0913, PLR0917 - what an answer is made of
+async def stream(
     send: Send,
     status: int,
     content_type: str,

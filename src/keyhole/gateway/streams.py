@@ -47,7 +47,7 @@ class Stream:
         return self.left or self.ended is not None
 
 
-class TooMany(Exception):  # noqa: N818 - not breakage: it becomes a refusal in the same module's user
+class TooMany(Exception):
     """The holder has too many requests waiting."""
 
 

@@ -1,0 +1,272 @@
+"""Wiring: what stands behind each Protocol, and the clock. Nothing is decided here."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from keyhole.access.decision import Event, Record
+from keyhole.access.secret import Secret
+from keyhole.archive.answer import Archive
+from keyhole.archive.folder import FolderArchive
+from keyhole.errors import KeyholeError
+from keyhole.gateway import keys_file
+from keyhole.gateway.attendance import Attendance
+from keyhole.gateway.client import client_of
+from keyhole.gateway.current import Current
+from keyhole.gateway.desk import Desk
+from keyhole.gateway.fetch import Fetcher, Source
+from keyhole.gateway.finding import Finder
+from keyhole.gateway.identify import Identity
+from keyhole.gateway.incoming import Incoming, incoming
+from keyhole.gateway.ledger import Ledger
+from keyhole.gateway.openings import Openings
+from keyhole.gateway.pep import Gateway
+from keyhole.gateway.scoping import Capabilities
+from keyhole.gateway.streams import Streams
+from keyhole.gateway.upstream import HttpArchive, Timeouts, basic
+from keyhole.gateway.withdrawal import enforce
+from keyhole.serving.listeners import Apps
+from keyhole.settings import ArchiveSettings, Settings
+from keyhole.store.chain import Signing
+from keyhole.store.database import DatabaseStore, open_store
+from keyhole.store.migrations import migrate
+from keyhole.web.api import staff
+from keyhole.web.internal import Internal
+from keyhole.web.metrics import Counted, Metrics, TimedArchive
+from keyhole.web.pages import PublicPages
+from keyhole.web.public import public_app
+from keyhole.web.viewer import ViewerFiles
+
+_READY_SECONDS = 4.0
+_SUBJECT = "keyhole"
+
+Progress = Callable[[int, int], None]
+
+
+def now() -> datetime:
+    """The time, for whoever is handed this function."""
+    return datetime.now(UTC)
+
+
+def database_url(settings: Settings) -> str:
+    """Where the database is: the one that was set, or SQLite in the data folder."""
+    if settings.database is not None:
+        return settings.database.get_secret_value()
+    return f"sqlite:///{settings.data / 'keyhole.db'}"
+
+
+def open_archive(name: str, settings: ArchiveSettings, whole: Settings) -> FolderArchive | HttpArchive:
+    """The archive *name*, with nothing read or connected yet."""
+    if settings.folder is not None:
+        return FolderArchive(name, settings.folder, whole.data / f"archive-{name}.db")
+    headers = {field: secret.get_secret_value() for field, secret in settings.headers.items()}
+    if settings.user is not None and settings.password is not None:
+        headers |= basic(settings.user, settings.password.get_secret_value())
+    timeouts = Timeouts(head=whole.archive_timeout, chunk=whole.archive_timeout)
+    return HttpArchive(name, settings.root, headers=headers, timeouts=timeouts)
+
+
+def prepare(settings: Settings) -> None:
+    """Make what a first start needs, once, before any worker: the key ring, and the database's schema."""
+    keys_file.load(settings.data)
+    migrate(database_url(settings))
+
+
+async def index_folders(settings: Settings, progress: Callable[[str], Progress]) -> None:
+    """Index the folders among the archives, unless a running process does; *progress* gives each a bar."""
+    for name, each in settings.every_archive().items():
+        archive = open_archive(name, each, settings)
+        if isinstance(archive, FolderArchive):
+            try:
+                await archive.rescan(progress(name))
+            finally:
+                await archive.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """What the desk and the listeners share."""
+
+    store: DatabaseStore
+    archives: Mapping[str, FolderArchive | HttpArchive]
+    sources: Mapping[str, Source]
+    desk: Desk
+    finder: Finder
+
+
+@asynccontextmanager
+async def _base(settings: Settings, measured: Callable[[Archive], Archive]) -> AsyncIterator[Base]:
+    ring = keys_file.load(settings.data)
+    signing = Signing(ring.current, {name: ring.derive("trail", key_id=name) for name in ring.keys})
+    async with AsyncExitStack() as stack:
+        store = open_store(database_url(settings), signing, settings.data)
+        stack.push_async_callback(store.close)
+        archives = {}
+        for name, each in settings.every_archive().items():
+            archives[name] = open_archive(name, each, settings)
+            stack.push_async_callback(archives[name].close)
+        sources = {name: Source(measured(archive), Capabilities()) for name, archive in archives.items()}
+        finder = Finder(sources)
+        desk = Desk(
+            store=store,
+            archives=tuple(archives),
+            ring=ring,
+            public_url=settings.public_url,
+            longest_share=settings.longest_share,
+            find=finder.studies,
+            find_series=finder.series,
+            now=now,
+        )
+        yield Base(store, archives, sources, desk, finder)
+
+
+@asynccontextmanager
+async def open_desk(settings: Settings) -> AsyncIterator[Desk]:
+    """The desk for a command: the database brought up to date, folders looked over unless a server does so."""
+    prepare(settings)
+    async with _base(settings, lambda archive: archive) as base:
+        for archive in base.archives.values():
+            if isinstance(archive, FolderArchive):
+                await archive.rescan()
+        yield base.desk
+
+
+def build(settings: Settings) -> Apps:
+    """The applications of one process. To be called in its event loop, after :func:`prepare`."""
+    process = Process(settings)
+    return Apps(process.app("public"), process.app("staff"), process.app("internal"), process.lifespan())
+
+
+class Process:
+    """One serving process: the applications, which answer only within :meth:`lifespan`."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Nothing is opened yet."""
+        self._settings = settings
+        self._metrics = Metrics()
+        self._apps: dict[str, ASGIApp] = {}
+
+    def app(self, name: str) -> ASGIApp:
+        """The application of the listener *name*, for whoever has to have it before it is wired."""
+
+        async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+            await self._apps[name](scope, receive, send)
+
+        return answer
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncIterator[None]:
+        """Open everything, run what runs in the background, and write down what is counted before letting go."""
+        async with _base(self._settings, lambda archive: TimedArchive(archive, self._metrics)) as base:
+            trail = _Measured(base.store, self._metrics)
+            ledger = Ledger(trail, now)
+            current = Current(base.store, time.monotonic)
+            attendance = Attendance(base.store)
+            identity = Identity(current, attendance, tuple(base.archives), now)
+            streams = Streams(at_once=self._settings.requests_per_visit)
+            self._wire(base, ledger, current, identity, streams)
+            await trail.append([Record(at=now(), event=Event.STARTED, subject=_SUBJECT)])
+            for archive in base.archives.values():
+                if isinstance(archive, FolderArchive):
+                    await archive.start()
+            async with _running(current.follow(), ledger.run(), attendance.run(), enforce(streams, identity)):
+                yield
+            await attendance.write()
+            await ledger.flush()
+            await trail.append([Record(at=now(), event=Event.STOPPED, subject=_SUBJECT)])
+
+    def _wire(self, base: Base, ledger: Ledger, current: Current, identity: Identity, streams: Streams) -> None:
+        settings = self._settings
+        openings = Openings(
+            store=base.store,
+            current=current,
+            ledger=ledger,
+            ring=base.desk.ring,
+            find=base.finder.studies,
+            find_series=base.finder.series,
+            identify=identity.visit,
+            now=now,
+        )
+        gateway = Gateway(
+            default_archive=settings.archive_name,
+            identity=identity,
+            ledger=ledger,
+            streams=streams,
+            fetch=Fetcher(base.sources),
+            public_url=settings.public_url.rstrip("/"),
+            incoming=_incoming,
+            now=now,
+            decided=self._metrics.decided,
+        )
+        token = None if settings.metrics_token is None else Secret(settings.metrics_token.get_secret_value())
+        pages = PublicPages(settings.public_url)
+        apps: dict[str, ASGIApp] = {
+            "public": public_app(
+                openings, ViewerFiles(settings.viewer), gateway, PublicPages(settings.public_url), now
+            ),
+            "staff": staff(base.desk, identity, ledger.refuse, settings.archive_name),
+            "internal": Internal(_Readiness(current, base.sources), self._metrics, token),
+        }
+        self._apps = {name: Counted(app, name, self._metrics) for name, app in apps.items()}
+
+
+def _incoming(scope: Mapping[str, Any]) -> Incoming:
+    return incoming(scope, client_of)
+
+
+@asynccontextmanager
+async def _running(*forever: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    tasks = [asyncio.ensure_future(each) for each in forever]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """The trail, with its rows counted once they are durable."""
+
+    store: DatabaseStore
+    metrics: Metrics
+
+    async def append(self, records: Sequence[Record]) -> None:
+        await self.store.append(records)
+        self.metrics.recorded(records)
+
+
+@dataclass(frozen=True, slots=True)
+class _Readiness:
+    """Whether the database confirms and the archives answer a search for one study."""
+
+    current: Current
+    sources: Mapping[str, Source]
+
+    async def parts(self) -> Mapping[str, bool]:
+        checks = {"database": self.current.confirm()}
+        checks |= {f"archive {name}": _answers(source.archive) for name, source in self.sources.items()}
+        return dict(zip(checks, await asyncio.gather(*map(_holds, checks.values())), strict=True))
+
+
+async def _answers(archive: Archive) -> None:
+    async with archive.get("/studies", "limit=1", "application/dicom+json"):
+        pass
+
+
+async def _holds(check: Awaitable[None]) -> bool:
+    try:
+        async with asyncio.timeout(_READY_SECONDS):
+            await check
+    except (KeyholeError, TimeoutError):
+        return False
+    return True

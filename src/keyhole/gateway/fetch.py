@@ -1,0 +1,213 @@
+"""From an allowed request to the archive's answer, made fit for whoever asked: narrowed, rewritten, streamed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from http import HTTPStatus
+
+import msgspec
+
+from keyhole.access.decision import Reason, Scope
+from keyhole.archive.answer import Archive, ArchiveAnswer
+from keyhole.dicom.query import RetrieveQuery, SearchQuery
+from keyhole.dicom.route import Kind, Match, Refusal
+from keyhole.errors import ArchiveFailed
+from keyhole.gateway import dicomjson, media, multipart, scoping
+from keyhole.gateway.dicomjson import Item
+from keyhole.gateway.rewrite import Links, text
+
+_PIECE = 64 * 1024
+_RECEIPT_LONGEST = 4 << 20
+_STORE_RESULTS = frozenset({HTTPStatus.OK, HTTPStatus.ACCEPTED, HTTPStatus.CONFLICT})
+
+
+class Unanswerable(Exception):
+    """The request was allowed, and cannot be answered: ``reason`` says why."""
+
+    def __init__(self, reason: Reason) -> None:
+        """Refuse for *reason*."""
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(slots=True, kw_only=True)
+class Order:
+    """What to fetch: *found* and *query* as understood, ``reach`` as decided, in the form that ``accept`` asks for.
+
+    ``public_root`` is the caller's own DICOMweb root, which every link in the answer is to begin with. ``body`` is
+    what to store, of ``content_type``.
+    """
+
+    archive: str
+    found: Match
+    query: SearchQuery | RetrieveQuery
+    reach: Scope
+    public_root: str
+    accept: str | None = None
+    content_type: str | None = None
+    body: AsyncIterator[bytes] | None = None
+
+
+def _no_images() -> int:
+    return 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What is sent: nothing of it names the archive, and nothing of it lies outside the reach.
+
+    ``images`` tells how many have been passed on so far; ``foreign`` how much the archive answered besides, which a
+    narrowed search should have kept it from.
+    """
+
+    body: AsyncIterator[bytes]
+    content_type: str
+    status: int = HTTPStatus.OK
+    images: Callable[[], int] = _no_images
+    fields: Mapping[str, str] = field(default_factory=lambda: media.SAFETY)
+    foreign: int = 0
+
+
+Fetch = Callable[[Order], AbstractAsyncContextManager[Answer]]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An archive, and what it is able to do."""
+
+    archive: Archive
+    capabilities: scoping.Capabilities
+
+
+_PICTURES = frozenset({Kind.FRAMES, Kind.RENDERED, Kind.THUMBNAIL, Kind.INSTANCES, Kind.PIXELDATA})
+"""What counts as images on the trail. Bulk data are parts of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetcher:
+    """One per process; its archives by name."""
+
+    sources: Mapping[str, Source]
+
+    @asynccontextmanager
+    async def __call__(self, order: Order) -> AsyncIterator[Answer]:
+        """Ask the archive. Raises ArchiveFailed, :class:`Unanswerable`, and Refused when it takes no uploads."""
+        source = self.sources[order.archive]
+        kind = order.found.route.kind
+        parameter = order.query.accept if isinstance(order.query, RetrieveQuery) else None
+        accept = media.accepted(kind, order.accept, parameter)
+        if isinstance(accept, Refusal):
+            raise Unanswerable(accept.reason)
+        links = Links(source.archive.root, order.public_root, order.found.path())
+        if isinstance(order.query, SearchQuery):
+            yield await _searched(source, order, order.query, links)
+        elif kind is Kind.STORE:
+            async with _stored(source.archive, order, accept) as answer:
+                yield await _receipt(answer, links, order.found.ids.get("study"))
+        else:
+            async with source.archive.get(order.found.path(), order.query.encode(), accept) as answer:
+                _judge(answer.status)
+                yield _retrieved(answer, order, links)
+
+
+async def _searched(source: Source, order: Order, query: SearchQuery, links: Links) -> Answer:
+    try:
+        result = await scoping.search(source.archive, order.found, query, order.reach, source.capabilities)
+    except scoping.SearchRefused as refused:
+        raise Unanswerable(refused.reason) from None
+    path_study = order.found.ids.get("study")
+    for item in result.items:
+        links.rewrite(item, path_study or text(item, scoping.UID_TAGS[0]))
+    return Answer(body=_array(_each(result.items)), content_type=dicomjson.MEDIA_TYPE, foreign=result.foreign)
+
+
+def _retrieved(answer: ArchiveAnswer, order: Order, links: Links) -> Answer:
+    kind, study = order.found.route.kind, order.found.ids["study"]
+    if kind is Kind.METADATA:
+        described = scoping.metadata(answer, order.found, order.reach, order.archive)
+        rewritten = (links.rewrite(item, study) async for item in described)
+        return Answer(body=_array(rewritten), content_type=dicomjson.MEDIA_TYPE)
+    passing = media.passing(kind, answer)
+    if passing.boundary is None:
+        images = _one if kind in _PICTURES else _no_images
+        return Answer(body=answer.body, content_type=passing.content_type, images=images, fields=passing.fields)
+    heads = multipart.part_heads(links, order.found, media.part_type(kind))
+    parts = multipart.Parts(passing.boundary, heads)
+    return Answer(
+        body=multipart.passed_on(answer.body, parts),
+        content_type=passing.content_type,
+        images=(lambda: parts.count) if kind in _PICTURES else _no_images,
+        fields=passing.fields,
+    )
+
+
+def _one() -> int:
+    return 1
+
+
+@asynccontextmanager
+async def _stored(archive: Archive, order: Order, accept: str) -> AsyncIterator[ArchiveAnswer]:
+    content_type = order.content_type or ""
+    if order.body is None or not content_type.lower().startswith("multipart/related"):
+        raise Unanswerable(Reason.NOT_ACCEPTABLE)
+    async with archive.post(order.found.path(), content_type, order.body, accept) as answer:
+        yield answer
+
+
+async def _receipt(answer: ArchiveAnswer, links: Links, study: str | None) -> Answer:
+    """The result of a store (PS3.18 section 10.5.3): an object, not an array, and small.
+
+    Its links are kept only where the path named the study: who may store may not yet retrieve.
+    """
+    if answer.status not in _STORE_RESULTS:
+        _judge(answer.status)
+    received = bytearray()
+    async for piece in answer.body:
+        received += piece
+        if len(received) > _RECEIPT_LONGEST:
+            raise ArchiveFailed("the archive's receipt is too long")
+    try:
+        item = msgspec.json.decode(bytes(received) or b"{}", type=Item)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise ArchiveFailed("the archive's receipt is not DICOM JSON") from error
+    body = dicomjson.encode(links.rewrite(item, study))
+    return Answer(body=_pieces(body), content_type=dicomjson.MEDIA_TYPE, status=answer.status)
+
+
+async def _pieces(body: bytes) -> AsyncIterator[bytes]:
+    yield body
+
+
+def _judge(status: int) -> None:
+    """What an archive's status means to whoever may see the study: there, not there, not in that form, or broken."""
+    if status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
+        raise Unanswerable(Reason.NOT_THERE)
+    if status == HTTPStatus.NOT_ACCEPTABLE:
+        raise Unanswerable(Reason.NOT_ACCEPTABLE)
+    if status == HTTPStatus.BAD_REQUEST:
+        raise Unanswerable(Reason.BAD_QUERY)
+    if status != HTTPStatus.OK:
+        raise ArchiveFailed("the archive answered with a status that it should not")
+
+
+async def _each(items: list[Item]) -> AsyncIterator[Item]:
+    for item in items:
+        yield item
+
+
+async def _array(items: AsyncIterator[Item]) -> AsyncIterator[bytes]:
+    """*items* as one JSON array, in pieces worth sending."""
+    held = bytearray(b"[")
+    begun = False
+    async for item in items:
+        if begun:
+            held += b","
+        begun = True
+        held += dicomjson.encode(item)
+        if len(held) >= _PIECE:
+            yield bytes(held)
+            held.clear()
+    held += b"]"
+    yield bytes(held)

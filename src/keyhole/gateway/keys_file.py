@@ -1,0 +1,46 @@
+"""The file of the key ring: outside the database, readable by its owner alone, with a backup of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+
+from keyhole.errors import Misconfigured
+from keyhole.sharing.link import KeyRing
+
+NAME = "keys.json"
+
+
+def load(folder: Path) -> KeyRing:
+    """The ring in *folder*; made at the first call, by exactly one of any number of processes.
+
+    Raises Misconfigured when the file cannot be read, is not a key ring, or can be read by others.
+    """
+    path = folder / NAME
+    try:
+        if not path.exists():
+            _make(path)
+        if path.stat().st_mode & 0o077:
+            raise Misconfigured(f"{path} can be read by others: whoever reads it can make links. Run: chmod 600 {path}")
+        return KeyRing.load(path.read_text())
+    except OSError as error:
+        raise Misconfigured(f"the key file {path} cannot be used: {error.strerror}") from None
+    except ValueError:
+        raise Misconfigured(f"{path} is not a key ring: put the backup of it back") from None
+
+
+def _make(path: Path) -> None:
+    """Write a new ring under another name first: nobody ever sees half a ring, and an existing one stays."""
+    handle, name = tempfile.mkstemp(prefix=f"{NAME}.", dir=path.parent)
+    draft = Path(name)
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write(KeyRing.new().dump())
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):  # another process was first, and its ring is as good
+            path.hardlink_to(draft)
+    finally:
+        draft.unlink(missing_ok=True)
