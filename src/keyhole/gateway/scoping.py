@@ -255,13 +255,13 @@ class _Search:
         for _ in range(MOST_CALLS):
             limit = self._page_size(None if wanted is None else wanted - len(found))
             page = await self._page(call, (query or self._query).paged(limit, offset))
-            fresh = [item for item in page if self._is_fresh(item, call, seen)]
-            found += [kept for item in fresh if (kept := self._kept(item, call)) is not None]
+            before = len(seen)
+            found += [kept for item in page if (kept := self._kept(item, call, seen)) is not None]
             offset += len(page)
             if wanted is not None and len(found) >= wanted:
                 return found[:wanted]
-            if not fresh or limit is None or len(page) < limit:
-                return found
+            if len(seen) == before or limit is None or len(page) < limit:
+                return found  # nothing new is the end too: an archive may know no offset
             _bounded(found)
         raise SearchRefused(Reason.SEARCH_TOO_BROAD, "the archive answers in too many pages")
 
@@ -280,21 +280,14 @@ class _Search:
                 _bounded(page)
             return page
 
-    @staticmethod
-    def _is_fresh(item: Item, call: _Call, seen: set[tuple[str | None, ...]]) -> bool:
-        """Whether *item* has not come before: an archive that knows no offset gives the same page for ever."""
-        uids = _uids(item, call.level)
-        if None in uids:
-            return True
-        known = uids in seen
-        seen.add(uids)
-        return not known
-
-    def _kept(self, item: Item, call: _Call) -> Item | None:
-        """*item* as it may be passed on; None for what is foreign, or lies beside what is in scope."""
+    def _kept(self, item: Item, call: _Call, seen: set[tuple[str | None, ...]]) -> Item | None:
+        """*item* as it may be passed on; None for what is foreign, out of scope, or was *seen* before."""
         for tag, uid in zip(UID_TAGS, call.within, strict=False):
             item.setdefault(tag, {"vr": "UI", "Value": [uid]})
         uids = _uids(item, call.level)
+        if uids in seen and None not in uids:
+            return None
+        seen.add(uids)
         if not call.expects(uids):
             self._foreign += 1
             return None
