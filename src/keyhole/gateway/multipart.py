@@ -25,6 +25,8 @@ _PARAMETER = re.compile(r"""[ \t]*;[ \t]*([A-Za-z0-9-]+)[ \t]*=[ \t]*(?:"([^"\\]
 _FIELD = re.compile(rb"([A-Za-z0-9!#$%&'*+.^_`|~-]+):[ \t]*([\x20-\x7e\t]*?)[ \t]*")
 _PADDED = re.compile(rb"[ \t]*")
 
+_NODES = ("study", "series", "instance")
+
 Fields = Mapping[str, str]
 RewriteHead = Callable[[Fields], Fields]
 """From a part's fields, with lower-case names, to those that are passed on; it raises to stop the answer."""
@@ -69,9 +71,9 @@ def _location(links: Links, asked: Match, uri: str | None) -> str | None:
     target = None if uri is None else links.target(uri)
     if target is None:
         return None
-    if not asked.resource("the archive").contains(target.resource("the archive")):
+    if any(target.ids.get(name) != asked.ids[name] for name in _NODES if name in asked.ids):
         raise ForeignAnswer("the archive answered with a part of something else than asked")
-    return links.public(uri, asked.ids.get("study"))
+    return links.written(target)
 
 
 def parameters(content_type: str) -> tuple[str, dict[str, str]]:

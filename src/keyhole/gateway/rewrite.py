@@ -20,9 +20,11 @@ _RETRIEVE_LINKS = frozenset({RETRIEVE_URL, "0040E010"})
 """RetrieveURL and RetrieveURI."""
 
 _TAG = re.compile("[0-9A-F]{8}")
-_CONTENT = frozenset({"Value", "BulkDataURI", "InlineBinary"})
-_PARTS = _CONTENT | {"vr"}
-"""What an element is made of, with at most one of the former three (PS3.18 annex F.2.2)."""
+_CONTENT = ("Value", "BulkDataURI", "InlineBinary")
+_SHAPES = frozenset(
+    {("vr",), *((c,) for c in _CONTENT), *(("vr", c) for c in _CONTENT), *((c, "vr") for c in _CONTENT)}
+)
+"""What an element is made of: its kind and at most one content (PS3.18 annex F.2.2)."""
 
 
 class Links:
@@ -57,7 +59,11 @@ class Links:
         if found is None or study is None or found.ids.get("study") != study:
             self.dropped += 1
             return None
-        return self._public_root + found.path()
+        return self.written(found)
+
+    def written(self, target: Match) -> str:
+        """The link by which the caller reaches *target*."""
+        return self._public_root + target.path()
 
     def rewrite(self, item: Item, study: str | None) -> Item:
         """*item*, changed in place: its links rewritten at every depth, and what is no DICOM JSON taken out."""
@@ -72,7 +78,7 @@ class Links:
             del item[tag]
 
     def _stays(self, tag: str, element: object, study: str | None) -> bool:
-        if not isinstance(element, dict) or not _well_formed(tag, element):
+        if not isinstance(element, dict) or tuple(element) not in _SHAPES or _TAG.fullmatch(tag) is None:
             return False
         if "BulkDataURI" in element:
             element["BulkDataURI"] = self.public(element["BulkDataURI"], study)
@@ -88,11 +94,6 @@ class Links:
                 if isinstance(value, dict):
                     self._rewrite(value, study)
         return True
-
-
-def _well_formed(tag: str, element: Item) -> bool:
-    parts = element.keys()
-    return parts <= _PARTS and len(parts & _CONTENT) <= 1 and _TAG.fullmatch(tag) is not None
 
 
 def text(item: Item, tag: str) -> str | None:
