@@ -8,7 +8,7 @@ import signal
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -34,7 +34,7 @@ _BACKLOG = 2048
 _KEEP_ALIVE_SECONDS = 30
 _HANDSHAKE_SECONDS = 10.0
 _GRACE_SECONDS = 5.0
-_CANCEL_SECONDS = 2.0
+_HANG_UP_SECONDS = 1.0
 _POLL_SECONDS = 0.05
 _WHY_NOT = {
     errno.EADDRINUSE: "another program listens there already: stop it, or choose another port",
@@ -188,14 +188,15 @@ class Listener:
             await asyncio.sleep(_POLL_SECONDS)
 
     async def cut(self) -> None:
-        """End what is still under way."""
-        tasks = list(self._state.tasks)
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks, timeout=_CANCEL_SECONDS)
+        """Hang up on who is left. Answers end as they do when a client leaves; those that do not are cancelled."""
         for connection in list(self._state.connections):
             connection.transport.abort()
+        for end in (False, True):
+            tasks = list(self._state.tasks)
+            for task in tasks if end else ():
+                task.cancel()
+            if tasks:
+                await asyncio.wait(tasks, timeout=_HANG_UP_SECONDS)
 
 
 def _from_where(app: ASGIApp, trusted: Sequence[Any]) -> ASGIApp:
@@ -245,12 +246,11 @@ async def _accepting(listeners: Mapping[str, Listener], sockets: Sockets, grace:
     finally:
         for listener in listeners.values():
             listener.stop_accepting()
-        done = asyncio.gather(*(listener.drained() for listener in listeners.values()))
-        _, late = await asyncio.wait({done}, timeout=grace)
-        for waiting in late:
-            waiting.cancel()
-        for listener in listeners.values():
-            await listener.cut()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(grace):
+                for listener in listeners.values():
+                    await listener.drained()
+        await asyncio.gather(*(listener.cut() for listener in listeners.values()))
 
 
 def stop_on(stop: asyncio.Event, signals: Iterable[signal.Signals]) -> None:

@@ -120,6 +120,11 @@ def host_of(url: str) -> str:
     return urlsplit(url).hostname or ""
 
 
+def text_of(value: object) -> object:
+    """A path as its text; anything else is left to its type."""
+    return str(value) if isinstance(value, Path) else value
+
+
 def archive_root(text: str) -> str:
     """The URL of a DICOMweb server's root, or the absolute path of a folder that is there."""
     if re.match(r"(?i)https?:", text):
