@@ -34,6 +34,7 @@ UNDEFINED = 0xFFFFFFFF
 
 _PREAMBLE = 128
 _LONG_VRS = frozenset({b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"UN"})
+_BITS_ALLOCATED, _PIXELS_ELSEWHERE = 0x00280100, 0x00287FE0
 _PIXELS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 
 
@@ -166,17 +167,22 @@ def _read_deflated(file: BinaryIO) -> Header:
 
 def _whole(header: Header, end: int) -> Header:
     """*header* with its pixel data found at *end*; raises Unreadable when the file ends before its elements do."""
-    size = header.size
     last = max(map(_end_of, raw_elements(header.dataset)), default=0)
-    if max(end, last) > size:
+    if max(end, last) > header.size or (end == header.size and _is_cut(header)):
         raise Unreadable("truncated")
     pixels = None
-    if end < size:
+    if end < header.size:
         header.body.seek(end)
         pixels = _pixel_span(header.body.read(12), end, header)
-    elif not header.dataset:
-        raise Unreadable("truncated")
+    if pixels is None and _BITS_ALLOCATED in header.dataset and _PIXELS_ELSEWHERE not in header.dataset:
+        raise Unreadable("its pixel data is missing")
     return replace(header, pixels=pixels)
+
+
+def _is_cut(header: Header) -> bool:
+    """Whether some bytes follow the last element, too few to be another one."""
+    *_, last = [None, *raw_elements(header.dataset)]
+    return last is None or 0 < _end_of(last) < header.size
 
 
 def _end_of(element: RawDataElement | DataElement) -> int:
