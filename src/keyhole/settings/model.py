@@ -199,9 +199,9 @@ class Settings(BaseModel):
     @field_validator("staff_url")
     @classmethod
     def _on_another_host(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if not {"public_url", "staff_bind", "tls_cert"} <= info.data.keys():
+        if not {"staff_bind", "tls_cert"} <= info.data.keys():
             return value
-        public = values.host_of(info.data["public_url"])
+        public = values.host_of(info.data.get("public_url", ""))
         value = value or _own_address(info.data["staff_bind"], public, tls=info.data["tls_cert"] is not None)
         if value is None:
             return None
@@ -239,7 +239,7 @@ def _check_reach(bind: Bind | None, field: str, url: str | None, others: Mapping
     It speaks https itself, or *url* is https and the proxies that end TLS are named: the word of an operator who names
     them is taken for it that they stand in front.
     """
-    if bind is None or bind.loopback or others.get("insecure_http", True) or others.get("tls_cert") is not None:
+    if bind is None or bind.loopback or others.get("insecure_http", True) or others.get("tls_cert", "wrong"):
         return
     if url is not None and url.startswith("https:") and others.get("trusted_proxies"):
         return
