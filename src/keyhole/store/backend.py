@@ -53,6 +53,9 @@ class Backend(Protocol):
     def usable(self, connection: Connection) -> bool:
         """Whether *connection* still leads to the database, as far as can be told without asking."""
 
+    def roll_back(self, connection: Connection) -> None:
+        """Undo the open transaction, if there is one."""
+
     def turn(self) -> AbstractContextManager[None]:
         """The right to write, where the database's own way of taking turns is not fair."""
 
@@ -70,7 +73,7 @@ class Backend(Protocol):
 
 
 class Session:
-    """One connection, made when needed and dropped when anything went wrong on it. For one thread."""
+    """One connection, made when needed and dropped when it fails. For one thread."""
 
     def __init__(self, backend: Backend) -> None:
         """Connect to *backend* later."""
@@ -89,6 +92,14 @@ class Session:
     def connected(self) -> bool:
         """Whether there is a connection that seems usable."""
         return self._connection is not None and self._backend.usable(self._connection)
+
+    def roll_back(self) -> None:
+        """Undo what was not committed; keep the connection if it can still do that."""
+        if self._connection is not None:
+            try:
+                self._backend.roll_back(self._connection)
+            except self._backend.errors:
+                self.drop()
 
     def drop(self) -> None:
         """Close the connection; what was not committed is undone."""

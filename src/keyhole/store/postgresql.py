@@ -73,6 +73,10 @@ class Postgresql:
         """Whether the connection has not been found lost yet."""
         return not cast("psycopg.Connection[Any]", connection).closed
 
+    def roll_back(self, connection: Connection) -> None:
+        """Undo the open transaction; a lost connection has none."""
+        connection.cursor().execute("ROLLBACK")
+
     def turn(self) -> AbstractContextManager[None]:
         """The lock on the head's row is fair: waiters get it in the order they came."""
         return nullcontext()

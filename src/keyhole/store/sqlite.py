@@ -85,6 +85,11 @@ class Sqlite:
         except sqlite3.Error:
             return False
 
+    def roll_back(self, connection: Connection) -> None:
+        """Undo the open transaction; some errors have done so already."""
+        if cast("SqliteConnection", connection).in_transaction:
+            connection.cursor().execute("ROLLBACK")
+
     @contextmanager
     def turn(self) -> Iterator[None]:
         """The lock file: SQLite's own waiting starves writers for seconds when several processes write."""

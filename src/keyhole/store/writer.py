@@ -129,7 +129,7 @@ class Writer:
         try:
             return self._group(jobs)
         except Exception as error:  # noqa: BLE001 - whatever it is, the waiting are told and the thread goes on
-            self._session.drop()
+            self._session.roll_back()
             # Whoever queued meanwhile would wait as long for the same: a lost database answers at once, to all.
             return [(job, None, failure(error)) for job in (*jobs, *self._waiting(_MOST_WAITING))]
 

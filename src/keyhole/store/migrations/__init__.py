@@ -17,12 +17,13 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util.exc import CommandError
 from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from keyhole.errors import Misconfigured
+from keyhole.errors import Misconfigured, StoreFailed
 from keyhole.store.backend import failure
 
 _PATIENCE = 30
@@ -68,7 +69,10 @@ def migrate(url: str) -> None:
     with _connected(parsed) as connection:
         config = _config()
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        try:
+            command.upgrade(config, "head")
+        except CommandError:
+            raise StoreFailed("the database is ahead of this version") from None
 
 
 def check_schema(url: str) -> Schema:

@@ -1,0 +1,107 @@
+"""The schema is made from nothing, brought up to date, and told apart; on both databases."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import create_engine
+from sqlalchemy.pool import NullPool
+
+from keyhole.access.share import ApiKey, Share, Visit
+from keyhole.errors import Misconfigured, StoreFailed
+from keyhole.store import schema
+from keyhole.store.database import open_store
+from keyhole.store.migrations import Schema, check_schema, migrate, parse_url
+from tests.store.makers import SIGNING, record
+from tests.store.raw import raw
+
+
+def test_an_empty_database_is_behind_and_then_current(empty_url: str) -> None:
+    assert check_schema(empty_url) is Schema.BEHIND
+    migrate(empty_url)
+    assert check_schema(empty_url) is Schema.CURRENT
+
+
+async def test_migrating_again_changes_and_loses_nothing(empty_url: str, tmp_path: Path) -> None:
+    migrate(empty_url)
+    store = open_store(empty_url, SIGNING, tmp_path)
+    await store.append([record()])
+    migrate(empty_url)
+    assert len(await store.timeline("x")) == 0
+    assert (await store.verify()).count == 1  # type: ignore[union-attr]
+    await store.close()
+
+
+def test_several_processes_may_migrate_at_once(empty_url: str) -> None:
+    with ThreadPoolExecutor(4) as threads:
+        for done in [threads.submit(migrate, empty_url) for _ in range(4)]:
+            done.result()
+    assert check_schema(empty_url) is Schema.CURRENT
+
+
+def test_a_newer_schema_is_ahead_and_left_alone(empty_url: str) -> None:
+    migrate(empty_url)
+    with raw(empty_url) as run:
+        run("UPDATE alembic_version SET version_num = '9999'")
+    assert check_schema(empty_url) is Schema.AHEAD
+    with pytest.raises(StoreFailed):
+        migrate(empty_url)
+
+
+def test_a_migration_that_fails_leaves_nothing_behind(empty_url: str) -> None:
+    with raw(empty_url) as run:
+        run("CREATE TABLE generation (id integer)")
+    with pytest.raises(StoreFailed):
+        migrate(empty_url)
+    with raw(empty_url) as run:
+        run("DROP TABLE generation")
+    migrate(empty_url)
+    assert check_schema(empty_url) is Schema.CURRENT
+
+
+def test_the_migrations_make_what_the_schema_says(empty_url: str) -> None:
+    migrate(empty_url)
+    engine = create_engine(parse_url(empty_url), poolclass=NullPool)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        assert compare_metadata(context, schema.metadata) == []
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("table", "value"), [(schema.shares, Share), (schema.visits, Visit), (schema.keys, ApiKey)], ids=str
+)
+def test_a_table_has_the_fields_of_its_value_in_their_order(table: object, value: type) -> None:
+    assert [column.name for column in table.columns] == [field.name for field in fields(value)]  # type: ignore[attr-defined]
+
+
+def test_only_the_owner_may_read_a_new_sqlite_file(sqlite_url: str, tmp_path: Path) -> None:
+    migrate(sqlite_url)
+    assert (tmp_path / "keyhole.db").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_missing_sqlite_file_is_behind_and_not_made_by_asking(sqlite_url: str, tmp_path: Path) -> None:
+    assert check_schema(sqlite_url) is Schema.BEHIND
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_not_there_is_a_failure(tmp_path: Path) -> None:
+    with pytest.raises(StoreFailed):
+        migrate(f"sqlite:///{tmp_path}/missing/keyhole.db")
+
+
+def test_a_server_that_is_not_there_is_a_failure() -> None:
+    with pytest.raises(StoreFailed):
+        check_schema("postgresql://nobody@127.0.0.1:1/nothing")
+
+
+@pytest.mark.parametrize("url", ["", "keyhole.db", "mysql://u:secret@h/d", "sqlite://", "postgresql+asyncpg://h/d"])
+def test_other_addresses_are_refused_without_their_secrets(url: str) -> None:
+    with pytest.raises(Misconfigured) as caught:
+        parse_url(url)
+    assert "secret" not in str(caught.value)
