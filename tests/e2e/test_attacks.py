@@ -96,7 +96,9 @@ def test_a_path_that_is_not_exactly_a_route_below_the_share_is_refused(
 ) -> None:
     before = len(leaky_archive.calls)
     answer = guarded.raw(GET % (root[0].encode() + named(path), root[1]))
-    assert status(answer) in ((404,) if root[0].startswith("/v/") else (400, 404)), answer[:300]
+    # Bytes beyond ASCII are no HTTP target: that is said before anybody looks where it leads.
+    malformed = (400, 404) if not path.isascii() or not root[0].startswith("/v/") else (404,)
+    assert status(answer) in malformed, answer[:300]
     assert FOREIGN.encode() not in answer
     assert leaky_archive.calls[before:] == []
 
@@ -151,7 +153,7 @@ def test_a_search_asks_the_archive_for_what_is_shared_and_for_nothing_else(
 ) -> None:
     before = len(leaky_archive.calls)
     answer = guarded.raw(GET % (root[0].encode() + b"/studies?" + named(query), root[1]))
-    assert status(answer) in (200, 204, 400), answer[:300]
+    assert status(answer) in (200, 204, 400, 404), answer[:300]
     assert BAD.encode() not in answer
     for call in leaky_archive.calls[before:]:
         assert BAD not in call
@@ -164,7 +166,7 @@ def test_a_search_for_somebody_elses_study_is_answered_without_asking(
     before = len(leaky_archive.calls)
     answer = guarded.raw(GET % (f"{root[0]}/studies?StudyInstanceUID={BAD}".encode(), root[1]))
     assert status(answer) == 200
-    assert answer.rstrip().endswith(b"[]")
+    assert b"\r\n[]\r\n" in answer
     assert leaky_archive.calls[before:] == []
 
 
@@ -363,7 +365,7 @@ class TestStrangers:
         assert wrong.body == nowhere.body
 
     def test_the_staff_interface_is_not_on_the_public_listener(self, guarded: Keyhole) -> None:
-        key = guarded.key("portal", "radiologist")
+        key = guarded.key("portal", "sharer")
         for path in ("/api/v1/shares", "/metrics", "/readyz", "/api/v1/openapi.json"):
             assert guarded.get(path, {"Authorization": f"Bearer {key}"}).status == 404
 

@@ -38,7 +38,7 @@ def test_exactly_one_of_many_simultaneous_openings_wins(four_workers: Keyhole) -
     assert collections.Counter(answer.status for answer in answers) == {201: 1, 410: OPENINGS - 1}
     assert {answer.json()["reason"] for answer in answers if answer.status == 410} == {"used-up"}
     (won,) = (answer.json() for answer in answers if answer.status == 201)
-    begun = [row for row in four_workers.trail() if row["event"] == "visit-begun" and row["share"] == share_id(link)]
+    begun = [row for row in four_workers.trail("--share", share_id(link)) if row["event"] == "visit-begun"]
     assert [row["visit"] for row in begun] == [won["visit"]]
     four_workers.verify_trail()
 
@@ -54,6 +54,6 @@ def test_the_chain_stays_whole_with_four_writers(four_workers: Keyhole) -> None:
     with ThreadPoolExecutor(16) as crowd:
         assert set(crowd.map(look, range(64))) == {200}
     four_workers.verify_trail()
-    rows = [row for row in four_workers.trail() if row["share"] == share_id(link)]
+    rows = four_workers.trail("--share", share_id(link))
     assert sum(row["event"] == "visit-begun" for row in rows) == 64
     assert sum(row["event"] == "access" for row in rows) == 64

@@ -109,8 +109,7 @@ class Keyhole:
 
     def trail(self, *words: str) -> list[dict[str, Any]]:
         """The trail's rows."""
-        answer = json.loads(self.run("trail", "--json", *words).stdout or "[]")
-        return answer if isinstance(answer, list) else answer["rows"]
+        return [json.loads(line) for line in self.run("trail", "--json", *words).stdout.splitlines()]
 
     def verify_trail(self) -> None:
         """Fail unless the chain is whole."""
