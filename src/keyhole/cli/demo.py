@@ -106,17 +106,11 @@ def _check_free(settings: Settings) -> None:
 
 
 def _have_samples(folder: Path) -> None:
-    """The sample archive in *folder*: all of it, or none."""
-    from keyhole.archive.sample import write_sample  # noqa: PLC0415 - the same
+    """The sample archive in *folder*; quick when it is there already."""
+    from keyhole.archive.sample import write_sample  # noqa: PLC0415 - what --help need not wait for
 
-    if any(folder.iterdir()):
-        return
-    part = folder.with_name("archive.part")
-    shutil.rmtree(part, ignore_errors=True)
     with bars() as bar:
-        write_sample(part, bar("writing sample studies"))
-    folder.rmdir()
-    part.rename(folder)
+        write_sample(folder, bar("writing sample studies"))
 
 
 async def _links(desk: Desk) -> tuple[Shown, ...]:

@@ -9,9 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from keyhole.access.decision import Event, Record
 from keyhole.access.share import Share, ShareChange
-from keyhole.cli import speech
+from keyhole.cli import happenings, speech
 from keyhole.cli.session import operator, session, share_id
 from keyhole.errors import Refused
 from keyhole.gateway.desk import Desk, ShareOrder
@@ -150,7 +149,7 @@ def show(
     speech.give_table(("SHARE", one.id), _facts(one, now))
     if rows:
         speech.give("")
-        speech.give_table(("WHEN (UTC)", "WHAT", "HOW"), (_event(row.record) for row in rows))
+        happenings.give(rows)
 
 
 def _facts(one: Share, now: datetime) -> list[tuple[str, str]]:
@@ -170,23 +169,6 @@ def _facts(one: Share, now: datetime) -> list[tuple[str, str]]:
         ("note", one.note or ""),
     ]
     return [(name, text) for name, text in facts if text]
-
-
-def _event(record: Record) -> tuple[str, str, str]:
-    return speech.time(record.at), record.event.value, "\n".join(filter(None, _how(record)))
-
-
-def _how(record: Record) -> list[str]:
-    counted = [
-        record.reason.value if record.reason else "",
-        record.study or "" if record.event in (Event.ACCESS, Event.COUNT, Event.REFUSAL) else "",
-        speech.plural(record.images, "image") if record.images else "",
-        speech.size(record.bytes) if record.bytes else "",
-        f"{record.times} times" if record.times > 1 and record.event is Event.REFUSAL else "",
-    ]
-    changed = [f"{name} {text}" for name, text in record.detail.items() if name != "resources"]
-    where = f"from {record.personal['address']}" if "address" in record.personal else ""
-    return [", ".join(filter(None, counted + changed)), " ".join(filter(None, (record.subject, where)))]
 
 
 def renew(

@@ -46,6 +46,11 @@ def console() -> Console:
     return Console(file=sys.stdout, width=None if _is_terminal() else _AS_WIDE_AS_IT_IS, highlight=False, emoji=False)
 
 
+def width() -> int:
+    """How many characters a line of standard output has room for."""
+    return console().width
+
+
 def _is_terminal() -> bool:
     return sys.stdout.isatty() or "COLUMNS" in os.environ
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 from typing import Annotated, Protocol, cast
 
 import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from keyhole.access.decision import Event, Record
-from keyhole.access.resource import Action
-from keyhole.cli import speech
+from keyhole.access.decision import Event
+from keyhole.cli import happenings, speech
 from keyhole.cli.session import session, share_id
 from keyhole.cli.shares import Json
 from keyhole.errors import Refused
@@ -72,7 +70,7 @@ def trail(  # noqa: PLR0913 - what can be asked of the trail
     if as_json:
         speech.give_json(*map(Happening.of, rows))
     elif rows:
-        speech.give_table(("WHEN (UTC)", "WHAT", "WHO", "STUDY AND HOW MUCH"), map(_told, summed(rows)))
+        happenings.give(rows)
     else:
         speech.say("nothing of that kind is on the trail")
 
@@ -83,79 +81,6 @@ async def _every(records: Records, query: TrailQuery) -> AsyncIterator[TrailRow]
         for row in page:
             yield row
         page = await records.trail(replace(query, after_seq=page[-1].seq))
-
-
-@dataclass
-class Sum:
-    """A row, with what was counted after it."""
-
-    record: Record
-    last: datetime
-    images: int = 0
-    bytes: int = 0
-    erased: bool = False
-
-
-def summed(rows: Iterable[TrailRow]) -> list[Sum]:
-    """*rows* with their counts added to the access that they continue.
-
-    An access is what one subject did with one study on one day; the trail has a row for each kind of request.
-    """
-    sums: list[Sum] = []
-    running: dict[tuple[object, ...], Sum] = {}
-    for row in rows:
-        record = row.record
-        place = running.get(_access(record)) if record.event in (Event.ACCESS, Event.SEARCH, Event.COUNT) else None
-        if place is None:
-            place = running[_access(record)] = Sum(record, record.at, erased=row.erased)
-            sums.append(place)
-        place.last = record.at
-        place.images += record.images
-        place.bytes += record.bytes
-    return sums
-
-
-def _access(record: Record) -> tuple[object, ...]:
-    searching = record.action is Action.SEARCH
-    return (record.subject, record.archive, record.study, searching, record.at.date())
-
-
-_SAID = {Event.ACCESS: "saw", Event.SEARCH: "searched", Event.COUNT: "saw", Event.REFUSAL: "refused"}
-
-
-def _told(one: Sum) -> tuple[str, str, str, str]:
-    record = one.record
-    said = _SAID.get(record.event, record.event.value.replace("-", " "))
-    until = "" if one.last == record.at or speech.time(one.last) == speech.time(record.at) else f"to {one.last:%H:%M}"
-    what = [said, record.reason.value if record.reason else ""]
-    return (
-        "\n".join(filter(None, (speech.time(record.at), until))),
-        "\n".join(filter(None, what)),
-        "\n".join(filter(None, _who(one))),
-        "\n".join(filter(None, _much(one))),
-    )
-
-
-def _who(one: Sum) -> list[str]:
-    record = one.record
-    address = record.personal.get("address") or ("an erased address" if one.erased else "")
-    through = f"share:{record.share}" if record.share else ""
-    return [
-        record.subject,
-        f"from {address}" if address else "",
-        f"through {through}" if through and through != record.subject else "",
-    ]
-
-
-def _much(one: Sum) -> list[str]:
-    record = one.record
-    counted = [
-        speech.plural(one.images, "image") if one.images else "",
-        speech.size(one.bytes) if one.bytes else "",
-        f"{record.times} times" if record.event is Event.REFUSAL and record.times > 1 else "",
-    ]
-    series = f"  series {record.series}" if record.series else ""
-    return [record.study or "", series, ", ".join(filter(None, counted))]
 
 
 def _verify(context: typer.Context, *, as_json: bool) -> None:

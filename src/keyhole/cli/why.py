@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 from typing import Annotated, TypeVar, assert_never
 
 import typer
 
 from keyhole.access.decision import Allow, Ask, Decision, Deny, Reason
-from keyhole.access.grant import Grant
+from keyhole.access.grant import Grant, Target
 from keyhole.access.pdp import decide
+from keyhole.access.resource import Level, Resource
 from keyhole.access.share import Share
 from keyhole.access.subject import Kind, Subject, is_principal
 from keyhole.cli import speech
@@ -31,6 +33,8 @@ from keyhole.sharing.visit import closed, over
 from keyhole.web.when import written
 
 T = TypeVar("T")
+
+_READING = ("GET", "HEAD")
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,19 +150,21 @@ async def _of_key(desk: Desk, name: str) -> Holder:
 def _judge(method: str, target: str, holder: Holder, archive: str, now: datetime) -> Answer:
     """The way of the request through the gateway, as far as it can be told without the archive."""
     path, _, query = target.partition("?")
+    if holder.ended is not None:
+        return Answer(f"{method} {path}", Deny(holder.ended), holder.grants)
     mount = MOUNT.fullmatch(path.encode())
     if mount is None:
         return Answer(f"{method} {path}", Deny(Reason.UNKNOWN_ROUTE), (), "images are below /dicom-web/ only")
+    if holder.subject.kind is Kind.VISIT and method not in _READING:
+        return Answer(f"{method} {path}", Deny(Reason.METHOD_NOT_ALLOWED), (), "a visit can only read")
     found = dicomweb.match(method, mount["below"])
     if isinstance(found, Refusal):
         return Answer(f"{method} {path}", Deny(found.reason), (), found.detail)
     ask = dicomweb.ask(found, holder.archive or archive)
-    asked = f"{ask.action} {ask.resource}"
+    asked = f"{ask.action} {_named(ask.resource)}"
     bad = _bad_query(found, query.encode())
     if bad is not None:
         return Answer(asked, Deny(bad.reason), (), bad.detail)
-    if holder.ended is not None:
-        return Answer(asked, Deny(holder.ended), holder.grants)
     return Answer(asked, decide(ask, holder.subject, holder.grants, now), _speaking(ask, holder))
 
 
@@ -179,8 +185,10 @@ def _tell(answer: Answer) -> None:
     speech.give(f"{_verdict(answer.decision)}: {answer.asked}")
     if answer.note:
         speech.give(f"because {answer.note}")
-    for line in dict.fromkeys(_because(answer.grants)):
-        speech.give(line)
+    for said, grants in groupby(answer.grants, _said):
+        speech.give(said)
+        for grant in grants:
+            speech.give(f"  {_named(grant.target)}")
 
 
 def _verdict(decision: Decision) -> str:
@@ -193,16 +201,16 @@ def _verdict(decision: Decision) -> str:
             assert_never(never)
 
 
-def _because(grants: Iterable[Grant]) -> Iterable[str]:
-    for grant in grants:
-        times = [
-            f"from {speech.time(grant.not_before)} UTC" if grant.not_before else "",
-            f"until {speech.time(grant.expires_at)} UTC" if grant.expires_at else "",
-            f"withdrawn {speech.time(grant.withdrawn_at)} UTC" if grant.withdrawn_at else "",
-        ]
-        actions = ", ".join(sorted(grant.actions))
-        said = [f"{grant.cause} grants {actions}", f"on {grant.target}", *filter(None, times)]
-        yield " ".join(said)
+def _said(grant: Grant) -> str:
+    """What a grant says, but for its target."""
+    times = (("from", grant.not_before), ("until", grant.expires_at), ("withdrawn", grant.withdrawn_at))
+    when = "".join(f", {word} {speech.time(moment)} UTC" for word, moment in times if moment)
+    return f"{grant.cause} grants {', '.join(sorted(grant.actions))}{when}, on"
+
+
+def _named(target: Target) -> str:
+    whole = isinstance(target, Resource) and target.level is Level.ARCHIVE
+    return f"all of {target.archive}" if whole else str(target)
 
 
 def _tell_json(answer: Answer) -> None:
