@@ -118,15 +118,23 @@ def _range(text: str) -> Range:
 def accepted(kind: Kind, header: str | None, parameter: str | None = None) -> str | Refusal:
     """The Accept to send to an archive for a client that sends *header*, or the query parameter that overrides it.
 
-    Known ranges only, best first, in one spelling; for pictures just the best one. NOT_ACCEPTABLE when none is known.
+    One range, the best that is known; of equals, what is stored as it is. Never several: Orthanc reads a list as one
+    range in which the last word wins (DICOMweb 1.7), or takes its first range alone (1.20). NOT_ACCEPTABLE when none
+    is known.
     """
     asked = ranges(parameter or header or "*/*") if kind in SINGLE else None
-    known = [text for each in asked or () for text in [_known(kind, each)] if text is not None]
+    known = [(text, each.quality) for each in asked or () if (text := _known(kind, each)) is not None]
     if not known:
         return Refusal(Reason.NOT_ACCEPTABLE, "none of the media types asked for can be had here")
-    if kind in (Kind.RENDERED, Kind.THUMBNAIL):
-        return known[0]
-    return ", ".join(dict.fromkeys(known))
+    best = [text for text, quality in known if quality == known[0][1]]
+    return next((text for text in _as_stored(kind) if text in best), best[0])
+
+
+def _as_stored(kind: Kind) -> tuple[str, ...]:
+    """What to ask for rather than anything else that the client takes as gladly."""
+    if kind not in RELATED:
+        return ()
+    return _default(kind), str(Range(MULTIPART, RELATED[kind][0]))
 
 
 def _known(kind: Kind, asked: Range) -> str | None:
