@@ -74,11 +74,15 @@ class Answered:
         assert message.is_multipart()
         assert not message.defects
         boundary = f"\r\n--{message.get_boundary()}".encode()
-        raw = [part.split(b"\r\n\r\n", 1)[1] for part in (b"\r\n" + self.content).split(boundary)[1:-1]]
-        return [
-            ({key.lower(): value for key, value in part.items()}, content)
-            for part, content in zip(message.iter_parts(), raw, strict=True)
-        ]
+        parts = (b"\r\n" + self.content).split(boundary)[1:-1]
+        assert len(parts) == len(list(message.iter_parts()))
+        return [_part(part) for part in parts]
+
+
+def _part(raw: bytes) -> tuple[dict[str, str], bytes]:
+    head, _, content = raw.partition(b"\r\n\r\n")
+    lines = (line.partition(": ") for line in head.decode().splitlines() if line)
+    return {name.lower(): value for name, _, value in lines}, content
 
 
 async def ask(archive: FolderArchive, path: str, query: str = "", accept: str = "*/*") -> Answered:
