@@ -126,7 +126,8 @@ def test_a_root_that_can_be_read_in_two_ways_is_no_root(root: str) -> None:
     ],
 )
 def test_a_root_is_written_as_the_archive_writes_it(root: str, clean: str) -> None:
-    assert HttpArchive("main", root).root == clean
+    archive = HttpArchive("main", root)
+    assert (archive.name, archive.root) == ("main", clean)
 
 
 @pytest.mark.parametrize("field", [{"Host": "x"}, {"X Y": "x"}, {"X": "a\r\nb"}, {"Accept": "x"}, {"X": "é"}])
