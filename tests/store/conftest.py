@@ -15,6 +15,9 @@ from tests.store.makers import SIGNING
 
 __all__ = ["postgres", "postgresql_url"]
 
+POSTGRESQL = pytest.param("postgresql", marks=pytest.mark.e2e)
+"""A real server: `make check` leaves it out, `make test` does not."""
+
 Open = Callable[[], DatabaseStore]
 
 
@@ -23,7 +26,7 @@ def sqlite_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'keyhole.db'}"
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", POSTGRESQL])
 def empty_url(request: pytest.FixtureRequest) -> str:
     """The address of a database without tables, on each database in turn."""
     url: str = request.getfixturevalue(f"{request.param}_url")
@@ -51,7 +54,7 @@ async def opened(url: str, tmp_path: Path) -> AsyncIterator[Open]:
         await store.close()
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgresql"])
+@pytest.fixture(params=["memory", "sqlite", POSTGRESQL])
 def a_url(request: pytest.FixtureRequest) -> Iterator[str | None]:
     if request.param == "memory":
         yield None

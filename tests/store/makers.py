@@ -11,11 +11,17 @@ from keyhole.access.resource import Action, Resource
 from keyhole.access.secret import new_id
 from keyhole.access.share import ApiKey, Share, ShareKind, Visit
 from keyhole.store.chain import Signing
+from keyhole.store.database import DatabaseStore
+from keyhole.store.memory import MemoryStore
+from keyhole.store.trail import TrailQuery
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 SIGNING = Signing("first", {"first": b"k" * 32})
+EVERYTHING = TrailQuery()
 PERSONAL = {"address": "192.0.2.7", "agent": "Mozilla/5.0 (Zürich)"}
+
+Store = MemoryStore | DatabaseStore
 
 _count = itertools.count()
 
@@ -78,3 +84,13 @@ def key(**changes: Any) -> ApiKey:
 def record(event: Event = Event.ACCESS, **changes: Any) -> Record:
     values: dict[str, Any] = {"at": NOW, "event": event, "subject": "user:anna", "archive": "main"}
     return Record(**{**values, **changes})
+
+
+async def events(store: Store) -> list[Event]:
+    return [row.record.event for row in await store.trail(EVERYTHING)]
+
+
+async def added(store: Store, **changes: Any) -> Share:
+    one = share(**changes)
+    await store.add_share(one, record(Event.SHARE_CREATED, share=one.id))
+    return one

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from keyhole.access.decision import Event, Reason, Record
 from keyhole.access.resource import Action
-from keyhole.store.chain import GENESIS, Head, Personal, Signing, decode, draft, extend, micros, moment
+from keyhole.store.chain import GENESIS, Head, Personal, Signing, decode, draft, extend, micros, moment, outline
+from keyhole.store.trail import indexed
 from tests.store.makers import NOW, SIGNING, record
 
 SALT = b"0123456789abcdef"
@@ -105,6 +106,20 @@ def test_times_of_another_zone_are_the_same_moment() -> None:
 def test_a_time_without_zone_is_refused() -> None:
     with pytest.raises(TypeError):
         micros(datetime(2026, 1, 1))  # noqa: DTZ001 - that is the case
+
+
+@given(records)
+def test_an_outline_is_what_is_searched_by(value: Record) -> None:
+    made = draft(value, lambda: SALT)
+    searched, commitments = outline(made.body)
+    assert searched == indexed(made.record)
+    assert commitments == decode(made.body)[1]
+
+
+def test_an_outline_needs_not_know_the_event() -> None:
+    body, _ = salted(record())
+    searched, _ = outline(body.replace(b'"access"', b'"of a newer version"'))
+    assert searched["event"] == "of a newer version"
 
 
 def test_a_body_of_another_version_is_not_guessed_at() -> None:

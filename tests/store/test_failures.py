@@ -211,6 +211,7 @@ def server() -> Iterator[Cluster]:
     cluster.remove()
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT], ids=["stopped", "crashed"])
 async def test_a_server_that_was_lost_is_used_again_when_it_is_back(
     server: Cluster, tmp_path: Path, how: signal.Signals
@@ -239,6 +240,7 @@ async def test_a_server_that_was_lost_is_used_again_when_it_is_back(
     await store.close()
 
 
+@pytest.mark.e2e
 async def test_a_restart_between_two_requests_is_not_noticed(server: Cluster, tmp_path: Path) -> None:
     url = server.url("keyhole")
     migrate(url)
@@ -253,6 +255,7 @@ async def test_a_restart_between_two_requests_is_not_noticed(server: Cluster, tm
     await store.close()
 
 
+@pytest.mark.e2e
 async def test_writers_do_not_wait_long_for_a_head_that_somebody_holds(server: Cluster, tmp_path: Path) -> None:
     url = server.url("keyhole")
     migrate(url)

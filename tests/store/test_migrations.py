@@ -15,8 +15,9 @@ from sqlalchemy.pool import NullPool
 from keyhole.access.share import ApiKey, Share, Visit
 from keyhole.errors import Misconfigured, StoreFailed
 from keyhole.store import schema
+from keyhole.store.address import parse_url
 from keyhole.store.database import open_store
-from keyhole.store.migrations import Schema, check_schema, migrate, parse_url
+from keyhole.store.migrations import Schema, check_schema, migrate
 from tests.store.makers import SIGNING, record
 from tests.store.raw import raw
 

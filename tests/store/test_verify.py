@@ -14,7 +14,7 @@ from keyhole.store.database import DatabaseStore, open_store
 from keyhole.store.trail import TrailQuery
 from keyhole.store.verify import Broken, Fault, Intact
 from tests.store.conftest import Open
-from tests.store.makers import PERSONAL, SIGNING, record
+from tests.store.makers import PERSONAL, SIGNING, record, share
 from tests.store.raw import Run, raw, tampering
 
 ROWS = 6
@@ -141,6 +141,22 @@ async def test_a_database_ahead_of_the_heads_outside_is_no_fault(store: Database
     await store.append([record()])
     (tmp_path / "trail.head").write_bytes(before)  # as a crash between the commit and the file leaves it
     assert await store.verify() == Intact(ROWS + 1, ROWS)
+
+
+async def test_what_cannot_be_put_at_the_end_of_the_chain_is_not_kept_at_all(store: DatabaseStore, url: str) -> None:
+    with tampering(url) as run:
+        run("UPDATE head SET seq = 4")
+    generation, one = await store.generation(), share()
+    with pytest.raises(StoreFailed):
+        await store.add_share(one, record(personal=PERSONAL))
+    assert await store.share(one.id) is None
+    assert await store.generation() == generation
+    assert len(await store.trail(TrailQuery())) == ROWS
+    assert await store.verify() == Broken(ROWS, Fault.HEAD_MOVED)
+    with tampering(url) as run:
+        run("UPDATE head SET seq = 6")
+    await store.add_share(one, record())
+    assert await store.verify() == Intact(ROWS + 1, ROWS + 1)
 
 
 async def test_a_damaged_head_outside_is_told(store: DatabaseStore, tmp_path: Path) -> None:

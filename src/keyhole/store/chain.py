@@ -182,6 +182,13 @@ def decode(body: bytes) -> tuple[Record, dict[str, str]]:
     return record, dict(commitments)
 
 
+def outline(body: bytes) -> tuple[dict[str, object], dict[str, str]]:
+    """What a table repeats of *body* for searching, and the commitments; also of a newer version's events."""
+    _, at, event, subject, _, study, _, _, _, share, visit, *_, commitments = msgspec.json.decode(body)
+    searched = {"at": at, "event": event, "subject": subject, "study": study, "share": share, "visit": visit}
+    return searched, dict(commitments)
+
+
 def digest(key: bytes, prev: bytes, seq: int, body: bytes) -> bytes:
     """The digest of row *seq* after the row with digest *prev*."""
     return hmac.digest(key, prev + seq.to_bytes(8, "big") + body, "sha256")

@@ -10,11 +10,11 @@ from pathlib import Path
 from keyhole.access.decision import Reason, Record
 from keyhole.access.share import ApiKey, Share, ShareChange, Visit
 from keyhole.store import keys, shares, trail, verify, visits
+from keyhole.store.address import parse_url
 from keyhole.store.backend import Backend
 from keyhole.store.chain import Signing
 from keyhole.store.generation import generation
 from keyhole.store.heads import Heads
-from keyhole.store.migrations import parse_url
 from keyhole.store.postgresql import Postgresql
 from keyhole.store.readers import Readers
 from keyhole.store.sqlite import Sqlite

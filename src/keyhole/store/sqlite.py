@@ -26,7 +26,12 @@ _PATIENCE = 2.0
 
 _POLL = 0.1
 _DATA_VERSION = Statement(text("PRAGMA data_version"))
-_PRAGMAS = ("PRAGMA synchronous=FULL", "PRAGMA trusted_schema=OFF", "PRAGMA temp_store=MEMORY")
+_PRAGMAS = (
+    "PRAGMA synchronous=FULL",
+    "PRAGMA trusted_schema=OFF",
+    "PRAGMA temp_store=MEMORY",
+    "PRAGMA journal_size_limit=67108864",  # verifying keeps the journal from being reused: let it shrink again
+)
 
 
 class SqliteConnection(sqlite3.Connection):

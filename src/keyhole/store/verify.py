@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import func, select
 
 from keyhole.store import schema, trail
-from keyhole.store.chain import Head, Personal, Signing, decode, digest
+from keyhole.store.chain import Head, Personal, Signing, digest, outline
 from keyhole.store.heads import Outside
 from keyhole.store.sql import Transaction
 
@@ -143,8 +143,8 @@ def _fault(row: Stored, before: Head, signing: Signing, seen: bytes | None) -> F
 
 def _beside(row: Stored) -> Fault | None:
     """What is wrong with the values that stand beside a signed body."""
-    record, commitments = decode(row.body)
-    if trail.indexed(record) != row.indexed:
+    indexed, commitments = outline(row.body)
+    if indexed != row.indexed:
         return Fault.ALTERED
     if any(commitments.get(value.name) != value.commitment for value in row.personal):
         return Fault.PERSONAL_ALTERED

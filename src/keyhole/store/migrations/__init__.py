@@ -19,11 +19,12 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
 from sqlalchemy import Connection, create_engine, event, text
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from keyhole.errors import Misconfigured, StoreFailed
+from keyhole.errors import StoreFailed
+from keyhole.store.address import parse_url
 from keyhole.store.backend import failure
 
 _PATIENCE = 30
@@ -41,20 +42,6 @@ class Schema(StrEnum):
     CURRENT = "current"
     AHEAD = "ahead"
     """A newer version has migrated it: this one must not write to it."""
-
-
-def parse_url(url: str) -> URL:
-    """The address of a database; Misconfigured when it is none that Keyhole can use. Its password is not told."""
-    try:
-        parsed = make_url(url)
-    except SQLAlchemyError:
-        raise Misconfigured("the database is not a URL such as postgresql://host/name") from None
-    name = parsed.get_backend_name()
-    if name == "sqlite" and parsed.database:
-        return parsed
-    if name == "postgresql" and parsed.drivername in ("postgresql", "postgresql+psycopg"):
-        return parsed.set(drivername="postgresql+psycopg")
-    raise Misconfigured("the database is neither postgresql://… nor sqlite:///…")
 
 
 def migrate(url: str) -> None:
