@@ -46,6 +46,7 @@ from keyhole.web.public import public_app
 from keyhole.web.viewer import ViewerFiles
 
 _READY_SECONDS = 4.0
+_CONNECTIONS = 40
 _SUBJECT = "keyhole"
 
 Progress = Callable[[int, int], None]
@@ -71,7 +72,9 @@ def open_archive(name: str, settings: ArchiveSettings, whole: Settings) -> Folde
     if settings.user is not None and settings.password is not None:
         headers |= basic(settings.user, settings.password.get_secret_value())
     timeouts = Timeouts(head=whole.archive_timeout, chunk=whole.archive_timeout)
-    return HttpArchive(name, settings.root, headers=headers, timeouts=timeouts)
+    # Orthanc gives each connection one of its 50 threads; all workers together leave it some.
+    connections = max(4, _CONNECTIONS // whole.workers)
+    return HttpArchive(name, settings.root, headers=headers, timeouts=timeouts, connections=connections)
 
 
 def prepare(settings: Settings) -> None:
@@ -209,9 +212,7 @@ class Process:
         token = None if settings.metrics_token is None else Secret(settings.metrics_token.get_secret_value())
         pages = PublicPages(settings.public_url)
         apps: dict[str, ASGIApp] = {
-            "public": public_app(
-                openings, ViewerFiles(settings.viewer), gateway, PublicPages(settings.public_url), now
-            ),
+            "public": public_app(openings, ViewerFiles(settings.viewer), gateway, pages, now),
             "staff": staff(base.desk, identity, ledger.refuse, settings.archive_name),
             "internal": Internal(_Readiness(current, base.sources), self._metrics, token),
         }
