@@ -95,7 +95,7 @@ def test_two_shared_studies_both_show_and_a_third_of_the_same_patient_does_not(
 
 
 def test_a_shared_series_shows_alone(person: Visitor, server: Keyhole) -> None:
-    person.open(server.share(f"{dataset.STUDY}/{dataset.STUDY}.1"))
+    person.open(server.share(dataset.STUDY, series=f"{dataset.STUDY}.1"))
     person.enter_viewer()
     person.sees(dataset.STUDY, CT)
     assert person.series_listed() == ["phantom"]
