@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
@@ -163,7 +163,6 @@ KEYS = {
 _TAGS = {"PatientID": "00100020", "StudyInstanceUID": "0020000d", "Modality": "00080060"}
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), level=st.sampled_from(["studies", "series", "instances"]))
 def test_a_search_finds_what_the_model_finds_in_its_order_and_pages(
     world: Path, data: st.DataObject, level: str
