@@ -76,7 +76,7 @@ def _lies_in(target: Target, resource: Resource, lineage: Lineage) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """May *action* be done to *resource*?
+    """The question whether *action* may be done to *resource*.
 
     ``divisible``: the answer is a list (a search, or the metadata of many) that can be cut to what is in scope, so
     that holding a part is enough to ask for the whole.
