@@ -74,8 +74,10 @@ FindSeries = Callable[[str, Scope, str], Awaitable[list[dict[str, Any]]]]
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """One per process. Methods raise :class:`NotAllowed`, :class:`NotFound` or :class:`keyhole.errors.Refused` for
-    what cannot be, ArchiveFailed and StoreFailed for what is broken; nothing has changed then.
+    """One per process.
+
+    Methods raise :class:`NotAllowed`, :class:`NotFound` or :class:`keyhole.errors.Refused` for what cannot be,
+    ArchiveFailed and StoreFailed for what is broken; nothing has changed then.
     """
 
     store: Store

@@ -94,14 +94,9 @@ class Gateway:
 
     async def _pass_through(self, request: Incoming, receive: Receive, send: Begun) -> Stop | None:
         """The way of one request (design section 4), and what became of it."""
-        try:
-            holder = await self.identity.holder(request.headers, request.visit)
-        except StoreFailed:
-            return Stop(Reason.STORE_FAILED, failed=True)
-        if isinstance(holder, Deny):
-            return Stop(holder.reason)
-        if holder is NOBODY:
-            return Stop(Reason.NO_CREDENTIAL)
+        holder = await self._holder(request)
+        if isinstance(holder, Stop):
+            return holder
         if request.method == "OPTIONS":
             await whole(send, HTTPStatus.NO_CONTENT, None, b"", {**ALWAYS, "allow": "GET, HEAD, OPTIONS"})
             return None
@@ -115,6 +110,15 @@ class Gateway:
                 return await self._release(request, holder, question, reach, receive, send)
             case never:
                 assert_never(never)
+
+    async def _holder(self, request: Incoming) -> Holder | Stop:
+        try:
+            holder = await self.identity.holder(request.headers, request.visit)
+        except StoreFailed:
+            return Stop(Reason.STORE_FAILED, failed=True)
+        if isinstance(holder, Deny):
+            return Stop(holder.reason)
+        return Stop(Reason.NO_CREDENTIAL) if holder is NOBODY else holder
 
     def _understand(self, request: Incoming, holder: Holder) -> Question | Stop:
         if holder.visit is not None and request.method not in _READING:
