@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -100,21 +102,27 @@ class Client:
 
 
 @asynccontextmanager
-async def listening(app: Any, monkeypatch: pytest.MonkeyPatch, limits: Limits) -> AsyncIterator[Any]:
-    """Serve *app*; yields a function that opens connections."""
+async def listening(
+    app: Any, monkeypatch: pytest.MonkeyPatch, limits: Limits, certificate: tuple[Path, Path] | None = None
+) -> AsyncIterator[Any]:
+    """Serve *app*, with TLS when there is a *certificate*; yields a function that opens connections."""
 
     class Protocol(HardenedProtocol):
         pass
 
     Protocol.limits = limits
     monkeypatch.setattr(listeners, "HardenedProtocol", Protocol)
-    listener = listeners.Listener(app, (), None)
+    serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) if certificate else None
+    trusting = ssl.create_default_context(cafile=certificate[0]) if certificate else None
+    if serving and certificate:
+        serving.load_cert_chain(*certificate)
+    listener = listeners.Listener(app, (), serving)
     sock = socket.create_server(("127.0.0.1", 0))
     await listener.start(sock)
     opened: list[Client] = []
 
     async def connect() -> Client:
-        opened.append(Client(*await asyncio.open_connection(*sock.getsockname(), limit=2**22)))
+        opened.append(Client(*await asyncio.open_connection(*sock.getsockname(), limit=2**22, ssl=trusting)))
         return opened[-1]
 
     try:

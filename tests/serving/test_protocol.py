@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from keyhole.serving import listeners
 from keyhole.serving.protocol import Limits
+from tests.serving.certificates import self_signed
 from tests.serving.raw import Asked, Client, listening
 
 pytestmark = pytest.mark.loopback
@@ -378,10 +381,63 @@ async def test_the_rest_of_an_unread_body_is_never_a_request(connect: Connect, a
     assert len(app.scopes) == 1
 
 
+async def test_a_body_that_breaks_after_its_answer_has_begun_ends_the_connection(connect: Connect, app: Asked) -> None:
+    client = await connect()
+    await client.send(b"POST /hold HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n")
+    assert (await client.reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
+    await client.send(b"rubbish\r\n")
+    assert await client.reader.read() == b"ho"
+    assert app.disconnects == 1
+
+
+class TestKeepAlive:
+    @pytest.fixture(autouse=True)
+    def _impatient(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(listeners, "_KEEP_ALIVE_SECONDS", 0.3)
+
+    async def test_a_connection_that_nobody_uses_is_closed_without_a_word(self, connect: Connect) -> None:
+        client = await connect()
+        await client.send(GET)
+        assert await client.answer() == (200, b"/x")
+        assert await client.closed()
+
+    async def test_empty_lines_before_a_request_have_the_time_of_its_head(self, connect: Connect) -> None:
+        client = await connect()
+        await client.send(GET)
+        assert await client.answer() == (200, b"/x")
+        await client.send(b"\r\n")
+        await asyncio.sleep(0.5)
+        await client.send(GET)
+        assert await client.answer() == (200, b"/x")
+
+
+async def test_a_refusal_is_heard_over_tls(app: Asked, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    async with listening(app, monkeypatch, PATIENT, self_signed(tmp_path)) as connect:
+        client = await connect()
+        await client.send(REFUSED["no Host"])
+        assert (await client.answer())[0] == 400
+        assert await client.closed()
+
+
+async def test_whoever_says_nothing_in_tls_is_closed(
+    app: Asked, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async with listening(app, monkeypatch, SHORT, self_signed(tmp_path)) as connect:
+        assert await (await connect()).closed()
+
+
 class TestStalled:
     @pytest.fixture
     def limits(self) -> Limits:
         return Limits(stalled_seconds=0.3)
+
+    async def test_whoever_takes_its_answer_is_not(self, connect: Connect, app: Asked) -> None:
+        client = await connect()
+        await client.send(b"GET /large HTTP/1.1\r\n" + HOST + b"\r\n")
+        for _ in range(20):
+            await client.reader.readexactly(2_000_000)
+            await asyncio.sleep(0.03)
+        assert not app.disconnects
 
     async def test_whoever_takes_nothing_of_its_answer_is_cut_off(self, connect: Connect, app: Asked) -> None:
         client = await connect()

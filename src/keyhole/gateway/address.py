@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -26,7 +27,7 @@ def client_address(
     not looked at. Both headers at once, one of them twice, or something that is no address on the way there: the
     socket's. IPv4 within IPv6 is IPv4. ``unknown`` when the socket has no address.
     """
-    peer = _address(str(scope["client"][0])) if scope.get("client") else None
+    peer = _peer(str(scope["client"][0])) if scope.get("client") else None
     if peer is None:
         return _UNKNOWN
     nearest = peer
@@ -50,6 +51,12 @@ def _address(text: str) -> IPAddress | None:
         return None
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return mapped or address
+
+
+@lru_cache(maxsize=4096)
+def _peer(text: str) -> IPAddress | None:
+    """The address of a socket's other end. Only these are remembered: nobody can choose what they say."""
+    return _address(text)
 
 
 def _hops_backwards(headers: Iterable[tuple[bytes, bytes]]) -> Iterator[IPAddress | None]:

@@ -31,7 +31,8 @@ BINDS = MappingProxyType({"public": "bind", "staff": "staff_bind", "internal": "
 """The setting of each listener."""
 _WITH_TLS = frozenset({"public", "staff"})
 _BACKLOG = 2048
-_KEEP_ALIVE_SECONDS = 30
+_KEEP_ALIVE_SECONDS = 75
+"""Longer than proxies keep a connection to us (nginx: 60), or they would now and then use one that is just closed."""
 _HANDSHAKE_SECONDS = 10.0
 _GRACE_SECONDS = 5.0
 _HANG_UP_SECONDS = 1.0

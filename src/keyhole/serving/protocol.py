@@ -23,6 +23,8 @@ _HOST = re.compile(rb"(?:[0-9A-Za-z._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 _AROUND_A_CHUNK = 20
 """Bytes that a chunk costs besides its content: at most 16 digits and two line ends."""
 _AROUND_A_FIELD = 4
+_SPECIAL = frozenset({b"host", b"transfer-encoding", b"upgrade"})
+_WHITE = b" \t"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,9 @@ class _Reading(Enum):
     BODY = "in a body"
 
 
+_NOTHING, _HEAD, _BODY = _Reading
+
+
 class Timer:
     """One call at a time, some seconds from now."""
 
@@ -126,11 +131,11 @@ class HardenedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Give the client its time for the first head."""
         super().connection_made(transport)
-        self._reading = _Reading.NOTHING
+        self._reading = _NOTHING
         self._refusal: Refusal | None = None
         self._closing = False
         self._active: RequestResponseCycle | None = None
-        self._parsed = self._fed = self._fields = 0
+        self._fed = self._fields = 0
         self._content = self._chunks = self._overhead = 0
         self._gained, self._held = 0, False
         self._head_timer = Timer(self.loop, self._head_is_late)
@@ -180,43 +185,31 @@ class HardenedProtocol(HttpToolsProtocol):
         self._content = self._chunks = 0
         try:
             self.parser.feed_data(data)
-            if self._reading is _Reading.BODY:
-                self._check_body(len(data) if before is _Reading.BODY else 0)
-            elif self._reading is _Reading.HEAD or self._fed:
+            if self._reading is _BODY:
+                self._check_body(len(data) if before is _BODY else 0)
+            elif self._reading is _HEAD or self._fed:
                 self._check_pending_head()
         except (_Stop, httptools.HttpParserError):
             self._refuse(self._refusal or NOT_HTTP)
-        except httptools.HttpParserUpgrade:
-            self._refuse(NO_UPGRADE)
 
     def on_message_begin(self) -> None:
         """Begin to count a head; what came before it in the same piece belongs to others."""
         super().on_message_begin()
-        self._reading = _Reading.HEAD
-        self._parsed = self._fed = self._fields = 0
-
-    def on_url(self, url: bytes) -> None:
-        """Count and keep a piece of the request target, as it was sent."""
-        self._count(len(url))
-        super().on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a field of the head, without white space around its value (RFC 9112 §5.1); drop a trailer."""
-        self._fields += 1
-        self._count(len(name) + len(value) + _AROUND_A_FIELD)
-        if self._reading is _Reading.HEAD:
-            super().on_header(name, value.strip(b" \t"))
+        self._reading = _HEAD
+        self._fed = 0
 
     def on_headers_complete(self) -> None:
         """Hand a request on that is one, and stop at one that is not."""
         refusal = self._judge()
         if refusal is not None:
             self._stop(refusal)
-        self._head_timer.stop()
-        self._reading = _Reading.BODY
+        if self._head_timer.running:
+            self._head_timer.stop()
+        self._reading = _BODY
         self._overhead = self._gained = 0
         self._held = False
         super().on_headers_complete()
+        self.headers = []  # for trailers: the application has the fields of the head, and gets no others
 
     def on_chunk_header(self) -> None:
         """Count a chunk."""
@@ -230,34 +223,53 @@ class HardenedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Wait for the next request."""
-        self._reading = _Reading.NOTHING
+        if self.headers and self._fields + len(self.headers) > self.limits.head_fields:
+            self._stop(HEAD_TOO_LARGE)
+        self._reading = _NOTHING
         self._fed = 0
-        self._body_timer.stop()
+        if self._body_timer.running:
+            self._body_timer.stop()
         super().on_message_complete()
 
     # What is refused
 
     def _judge(self) -> Refusal | None:
         """What is wrong with a complete head, beyond what the parser refuses."""
-        version = self.parser.get_http_version()
-        hosts = [value for name, value in self.headers if name == b"host"]
-        codings = [value for name, value in self.headers if name == b"transfer-encoding"]
-        if version not in {"1.1", "1.0"}:
-            return BAD_VERSION
-        if self.parser.should_upgrade() or any(name == b"upgrade" for name, _ in self.headers):
+        self._fields = len(self.headers)
+        size = len(self.url) + _AROUND_A_FIELD * self._fields
+        special = []
+        for index, (name, value) in enumerate(self.headers):
+            size += len(name) + len(value)
+            if name in _SPECIAL:
+                special.append((name, value))
+            if value[-1:] in _WHITE:  # RFC 9112 §5.1: not part of the value
+                self.headers[index] = (name, value.rstrip(_WHITE))
+        if size > self.limits.head_bytes or self._fields > self.limits.head_fields:
+            return HEAD_TOO_LARGE
+        if len(self.pipeline) >= self.limits.pipelined:
+            return TOO_MANY_PIPELINED
+        if self.parser.should_upgrade():
             return NO_UPGRADE
         if not self.url.startswith(b"/") or b"#" in self.url:
             return BAD_TARGET
+        return self._judge_special(special)
+
+    def _judge_special(self, fields: list[tuple[bytes, bytes]]) -> Refusal | None:
+        """What is wrong with the version and the fields that say where a request belongs and where it ends."""
+        version = self.parser.get_http_version()
+        if version == "1.1" and len(fields) == 1 and fields[0][0] == b"host":  # nearly always
+            return None if _HOST.fullmatch(fields[0][1].rstrip(_WHITE)) else BAD_HOST
+        if version not in {"1.1", "1.0"}:
+            return BAD_VERSION
+        found = {name: [value.rstrip(_WHITE) for other, value in fields if other == name] for name in _SPECIAL}
+        if found[b"upgrade"]:
+            return NO_UPGRADE
+        hosts, codings = found[b"host"], found[b"transfer-encoding"]
         if len(hosts) > 1 or (version == "1.1" and not hosts) or not all(map(_HOST.fullmatch, hosts)):
             return BAD_HOST
         if codings and (version == "1.0" or [coding.lower() for coding in codings] != [b"chunked"]):
             return BAD_CODING
-        return TOO_MANY_PIPELINED if len(self.pipeline) >= self.limits.pipelined else None
-
-    def _count(self, size: int) -> None:
-        self._parsed += size
-        if self._parsed > self.limits.head_bytes or self._fields > self.limits.head_fields:
-            self._stop(HEAD_TOO_LARGE)
+        return None
 
     def _check_pending_head(self) -> None:
         """Bound what the parser holds back of a head that has not ended, and the time until it does."""
@@ -279,7 +291,7 @@ class HardenedProtocol(HttpToolsProtocol):
         """End a connection without a request; while an answer is under way, it may be we who do not read."""
         if self._answering():
             self._head_timer.start(self.limits.head_seconds)
-        elif self._reading is _Reading.NOTHING and not self._fed:
+        elif self._reading is _NOTHING and not self._fed:
             self._close()
         else:
             self._refuse(HEAD_TOO_SLOW)
@@ -304,7 +316,7 @@ class HardenedProtocol(HttpToolsProtocol):
         self._body_timer.stop()
         self.pipeline.clear()
         if self._answering() and self._active is not None:
-            if self._active is not self.cycle or self._reading is not _Reading.BODY:
+            if self._active is not self.cycle or self._reading is not _BODY:
                 self._active.keep_alive = False
                 return
             _disconnect(self._active)
@@ -334,7 +346,7 @@ class HardenedProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Go on with the next request, unless the client is still sending what nobody wants to read."""
-        unread = self._reading is _Reading.BODY and self._active is self.cycle
+        unread = self._reading is _BODY and self._active is self.cycle
         super().on_response_complete()
         if self.transport.is_closing():
             self._close()
