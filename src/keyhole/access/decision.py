@@ -26,6 +26,7 @@ class Reason(StrEnum):
     BAD_QUERY = "bad-query"
     METHOD_NOT_ALLOWED = "method-not-allowed"
     NOT_ACCEPTABLE = "not-acceptable"
+    UNSUPPORTED_MEDIA = "unsupported-media"
     # the decision
     CEILING = "ceiling"
     NO_GRANT = "no-grant"
@@ -43,6 +44,7 @@ class Reason(StrEnum):
     ARCHIVE_TIMEOUT = "archive-timeout"
     FOREIGN_ANSWER = "foreign-answer"
     STORE_FAILED = "store-failed"
+    FAULT = "fault"
     CROSS_SITE = "cross-site"
 
 

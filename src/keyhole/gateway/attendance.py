@@ -49,9 +49,8 @@ class Attendance:
         seen, self._unwritten = self._unwritten, {}
         if not seen:
             return
+        self._written = seen  # known while it is being written: a visit must not look idle for that moment
         try:
             await self._sightings.seen(seen)
         except StoreFailed:
             self._unwritten = {**seen, **self._unwritten}
-        else:
-            self._written = seen

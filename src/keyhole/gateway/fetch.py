@@ -13,23 +13,25 @@ from keyhole.access.decision import Reason, Scope
 from keyhole.archive.answer import Archive, ArchiveAnswer
 from keyhole.dicom.query import RetrieveQuery, SearchQuery
 from keyhole.dicom.route import Kind, Match, Refusal
-from keyhole.errors import ArchiveFailed
+from keyhole.errors import ArchiveFailed, Refused
 from keyhole.gateway import dicomjson, media, multipart, scoping
 from keyhole.gateway.dicomjson import Item
 from keyhole.gateway.rewrite import Links, text
 
 _PIECE = 64 * 1024
 _RECEIPT_LONGEST = 4 << 20
+_WITHOUT_UPLOADS = ("GET", "HEAD", "OPTIONS")
 _STORE_RESULTS = frozenset({HTTPStatus.OK, HTTPStatus.ACCEPTED, HTTPStatus.CONFLICT})
 
 
 class Unanswerable(Exception):
-    """The request was allowed, and cannot be answered: ``reason`` says why."""
+    """The request was allowed, and cannot be answered: ``reason`` says why, ``allow`` which methods would do."""
 
-    def __init__(self, reason: Reason) -> None:
+    def __init__(self, reason: Reason, allow: tuple[str, ...] = ()) -> None:
         """Refuse for *reason*."""
         super().__init__(reason)
         self.reason = reason
+        self.allow = allow
 
 
 @dataclass(slots=True, kw_only=True)
@@ -81,6 +83,14 @@ class Source:
     capabilities: scoping.Capabilities
 
 
+def source_of(sources: Mapping[str, Source], archive: str) -> Source:
+    """The source called *archive*; ArchiveFailed when the settings name none so any more, while shares of it live."""
+    try:
+        return sources[archive]
+    except KeyError:
+        raise ArchiveFailed("there is no archive of this name any more") from None
+
+
 _PICTURES = frozenset({Kind.FRAMES, Kind.RENDERED, Kind.THUMBNAIL, Kind.INSTANCES, Kind.PIXELDATA})
 """What counts as images on the trail. Bulk data are parts of them."""
 
@@ -93,8 +103,8 @@ class Fetcher:
 
     @asynccontextmanager
     async def __call__(self, order: Order) -> AsyncIterator[Answer]:
-        """Ask the archive. Raises ArchiveFailed, :class:`Unanswerable`, and Refused when it takes no uploads."""
-        source = self.sources[order.archive]
+        """Ask the archive. Raises ArchiveFailed and :class:`Unanswerable`."""
+        source = source_of(self.sources, order.archive)
         kind = order.found.route.kind
         parameter = order.query.accept if isinstance(order.query, RetrieveQuery) else None
         accept = media.accepted(kind, order.accept, parameter)
@@ -149,11 +159,27 @@ def _one() -> int:
 
 @asynccontextmanager
 async def _stored(archive: Archive, order: Order, accept: str) -> AsyncIterator[ArchiveAnswer]:
-    content_type = order.content_type or ""
-    if order.body is None or not content_type.lower().startswith("multipart/related"):
-        raise Unanswerable(Reason.NOT_ACCEPTABLE)
-    async with archive.post(order.found.path(), content_type, order.body, accept) as answer:
+    content_type = _upload_type(order.content_type)
+    if order.body is None or content_type is None:
+        raise Unanswerable(Reason.UNSUPPORTED_MEDIA)
+    try:
+        storing = archive.post(order.found.path(), content_type, order.body, accept)
+    except Refused:
+        raise Unanswerable(Reason.METHOD_NOT_ALLOWED, _WITHOUT_UPLOADS) from None
+    async with storing as answer:
         yield answer
+
+
+def _upload_type(received: str | None) -> str | None:
+    """The Content-Type of an upload written anew (PS3.18 section 10.5.1); None for what is no DICOM files in parts."""
+    try:
+        kind, values = multipart.parameters(received or "")
+        boundary = multipart.boundary_of(received or "")
+    except ArchiveFailed:  # said by a client this time
+        return None
+    if kind != media.MULTIPART or values.get("type", media.DICOM).lower() != media.DICOM:
+        return None
+    return f'{media.MULTIPART}; type="{media.DICOM}"; boundary="{boundary}"'
 
 
 async def _receipt(answer: ArchiveAnswer, links: Links, study: str | None) -> Answer:

@@ -12,7 +12,7 @@ from keyhole.dicom.query import SearchQuery, parse_search
 from keyhole.dicom.route import Match, Refusal
 from keyhole.errors import Refused
 from keyhole.gateway.dicomjson import Item
-from keyhole.gateway.fetch import Source
+from keyhole.gateway.fetch import Source, source_of
 from keyhole.gateway.scoping import search
 
 
@@ -37,7 +37,7 @@ class Finder:
         return await self._found(archive, scope, _match(f"/studies/{study}/series".encode()), query)
 
     async def _found(self, archive: str, scope: Scope, match: Match, query: SearchQuery) -> list[Item]:
-        source = self.sources[archive]
+        source = source_of(self.sources, archive)
         return (await search(source.archive, match, query, scope, source.capabilities)).items
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Self
 
 from keyhole.access.decision import Deny, Reason
 from keyhole.access.grant import Grant
+from keyhole.access.resource import Action
 from keyhole.access.secret import Secret
-from keyhole.access.share import Share, Visit
+from keyhole.access.share import ApiKey, Share, Visit
 from keyhole.access.subject import ANONYMOUS, Kind, Subject
 from keyhole.gateway.attendance import Attendance
 from keyhole.gateway.current import Current
@@ -18,14 +20,37 @@ from keyhole.identity import apikey, credential
 from keyhole.identity.role import role_grants
 from keyhole.sharing.visit import over
 
+_KEY = "key:"
+
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who asks, and with which grants. ``visit`` when it is one; ``archive`` is the one it is bound to, if any."""
+    """Who asks, and with which grants. ``visit`` when it is one."""
 
     subject: Subject
     grants: tuple[Grant, ...]
     visit: Visit | None = None
+
+    @classmethod
+    def of(cls, subject: Subject, grants: Iterable[Grant], visit: Visit | None = None) -> Self:
+        """The holder whose ceiling is no higher than all its *grants* together.
+
+        What a share or a role holds for nothing at all is then refused as such (403), wherever it is asked for, and
+        tells nothing about what there is; everything else that is not granted looks like what is not there (404).
+        """
+        grants = tuple(grants)
+        granted = frozenset[Action]().union(*(grant.actions for grant in grants))
+        return cls(replace(subject, ceiling=subject.ceiling & granted), grants, visit)
+
+    @classmethod
+    def of_visit(cls, visit: Visit, share: Share | None) -> Self:
+        """The holder of *visit*, which belongs to *share* if to any."""
+        return cls.of(visit.as_subject(), (*visit.grants(), *(share.grants() if share else ())), visit)
+
+    @classmethod
+    def of_key(cls, subject: Subject, archives: Iterable[str]) -> Self:
+        """The holder of an API key, which acts in *archives* as its roles may."""
+        return cls.of(subject, role_grants(roles_of(subject), archives))
 
 
 NOBODY = Holder(ANONYMOUS, ())
@@ -57,38 +82,6 @@ class Identity:
             case credential.Shown(id=name, secret=secret):
                 return await self._key(name, secret)
 
-    async def _key(self, key_id: str, secret: Secret) -> Holder | Deny:
-        key = await self.current.key(key_id)
-        who = Reason.BAD_CREDENTIAL if key is None else apikey.verify(key, secret, self.now())
-        if isinstance(who, Reason):
-            return Deny(who)
-        return Holder(who, role_grants(roles_of(who), self.archives))
-
-    async def _visit(self, visit_id: str, secret: Secret) -> Holder | Deny:
-        found = await self.current.visit(visit_id)
-        if found is None or found[0].begun_at is None or not hmac.compare_digest(found[0].digest, secret.digest()):
-            return Deny(Reason.BAD_CREDENTIAL)
-        why = await self._over(*found)
-        if why is not None:
-            return Deny(why)
-        visit, share = found
-        self.attendance.saw(visit, self.now())
-        return Holder(visit.as_subject(), (*visit.grants(), *(share.grants() if share else ())), visit)
-
-    async def _over(self, visit: Visit, share: Share | None) -> Reason | None:
-        now = self.now()
-        why = over(self._as_seen(visit), share, now)
-        if why is not Reason.VISIT_ENDED or visit.ended_at is not None or now >= visit.ends_at:
-            return why
-        # Idle, as far as this process knows; another one may have seen it, and that moves no generation.
-        self.current.forget((visit.id,))
-        again = await self.current.visit(visit.id)
-        return why if again is None else over(self._as_seen(again[0]), again[1], now)
-
-    def _as_seen(self, visit: Visit) -> Visit:
-        here = self.attendance.last(visit.id)
-        return visit if here is None or (visit.seen_at and visit.seen_at > here) else replace(visit, seen_at=here)
-
     async def visit(self, visit_id: str, headers: credential.Headers) -> Visit | Deny:
         """The running visit whose cookie or bearer *headers* show, for the pages below ``/v/<visit_id>/``."""
         match await self.holder(headers, visit_id):
@@ -100,13 +93,63 @@ class Identity:
                 return Deny(Reason.NO_CREDENTIAL)
 
     async def ended(self, holder: str) -> Reason | None:
-        """Why the subject named *holder* (``visit:…`` or ``key:…``) may see nothing more; None while it may."""
+        """Why the subject named *holder* (``visit:…`` or ``key:…``), who is reading, may see nothing more."""
         kind, _, name = holder.partition(":")
-        if kind == "visit":
-            found = await self.current.visit(name)
-            # Whoever is reading is not idle.
-            return Reason.VISIT_ENDED if found is None else over(replace(found[0], limited=True), found[1], self.now())
-        key = await self.current.key(name)
-        if key is None or key.revoked_at is not None:
-            return Reason.WITHDRAWN
-        return None if key.live(self.now()) else Reason.EXPIRED
+        if kind != "visit":
+            return _key_over(await self.current.key(name), self.now())
+        found = await self.current.visit(name)
+        if found is None:
+            return Reason.VISIT_ENDED
+        why = await self._over(replace(found[0], limited=True), found[1])
+        if why is None:
+            self.attendance.saw(found[0], self.now())  # whoever is reading is not idle
+        return why
+
+    async def _key(self, key_id: str, secret: Secret) -> Holder | Deny:
+        key = await self.current.key(key_id)
+        who = Reason.BAD_CREDENTIAL if key is None else apikey.verify(key, secret, self.now())
+        return Deny(who) if isinstance(who, Reason) else Holder.of_key(who, self.archives)
+
+    async def _visit(self, visit_id: str, secret: Secret) -> Holder | Deny:
+        found = await self.current.visit(visit_id)
+        if found is None or found[0].begun_at is None or not hmac.compare_digest(found[0].digest, secret.digest()):
+            return Deny(Reason.BAD_CREDENTIAL)
+        visit, share = found
+        why = await self._over(visit, share)
+        if why is not None:
+            return Deny(why)
+        self.attendance.saw(visit, self.now())
+        return Holder.of_visit(visit, share)
+
+    async def _over(self, visit: Visit, share: Share | None) -> Reason | None:
+        """Why *visit* opens nothing now: it is over, its share has been put off, or the key that made it is."""
+        now = self.now()
+        if share is not None and share.not_before is not None and now < share.not_before:
+            return Reason.NOT_YET
+        if visit.share is None and visit.subject.startswith(_KEY):
+            key = await self.current.key(visit.subject.removeprefix(_KEY))
+            if _key_over(key, now) is not None:
+                return Reason.VISIT_ENDED
+        why = over(self._as_seen(visit), share, now)
+        return await self._idle(visit, now) if why is Reason.VISIT_ENDED and _lasts(visit, now) else why
+
+    async def _idle(self, visit: Visit, now: datetime) -> Reason | None:
+        """Whether a visit is idle that is so as far as this process knows: another's sightings move no generation."""
+        self.current.forget((visit.id,))
+        again = await self.current.visit(visit.id)
+        return Reason.VISIT_ENDED if again is None else over(self._as_seen(again[0]), again[1], now)
+
+    def _as_seen(self, visit: Visit) -> Visit:
+        here = self.attendance.last(visit.id)
+        return visit if here is None or (visit.seen_at and visit.seen_at > here) else replace(visit, seen_at=here)
+
+
+def _lasts(visit: Visit, now: datetime) -> bool:
+    """Whether nothing but idling can have ended *visit*."""
+    return visit.begun_at is not None and visit.ended_at is None and now < visit.ends_at
+
+
+def _key_over(key: ApiKey | None, now: datetime) -> Reason | None:
+    if key is None or key.revoked_at is not None:
+        return Reason.WITHDRAWN
+    return None if key.live(now) else Reason.EXPIRED

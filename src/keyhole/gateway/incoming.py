@@ -15,10 +15,13 @@ MOUNT = re.compile(rb"(?P<root>(?:/v/(?P<visit>[a-z2-7]{16}))?/dicom-web)(?P<bel
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """A request below a DICOMweb root. Header names are in lower case."""
+    """A request to a DICOMweb root. Header names are in lower case.
+
+    ``root`` is None when the path only looks like one below such a root; ``visit`` and ``below`` say nothing then.
+    """
 
     method: str
-    root: str
+    root: str | None
     visit: str | None
     below: bytes
     raw_query: bytes
@@ -37,16 +40,14 @@ class Incoming:
 
 
 def incoming(scope: Mapping[str, Any], client_of: Callable[[Mapping[str, Any]], Client]) -> Incoming:
-    """The request in an ASGI *scope* whose raw path matches :data:`MOUNT`."""
+    """The request in an ASGI *scope*. Any raw path gives one: who asks is judged before what is asked."""
     mount = MOUNT.fullmatch(scope["raw_path"])
-    if mount is None:
-        raise ValueError("not below a DICOMweb root")
-    visit: bytes | None = mount["visit"]
+    root, visit = mount.group("root", "visit") if mount else (None, None)
     return Incoming(
         method=scope["method"],
-        root=mount["root"].decode("ascii"),
+        root=None if root is None else root.decode("ascii"),
         visit=None if visit is None else visit.decode("ascii"),
-        below=mount["below"],
+        below=mount["below"] if mount else b"",
         raw_query=scope["query_string"],
         headers=tuple((name.lower(), value) for name, value in scope["headers"]),
         client=client_of(scope),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
 from http import HTTPStatus
@@ -20,27 +21,27 @@ from keyhole.access.subject import ANONYMOUS
 from keyhole.dicom import dicomweb
 from keyhole.dicom.query import SEARCHES, RetrieveQuery, SearchQuery, parse_retrieve, parse_search
 from keyhole.dicom.route import Match, Refusal
-from keyhole.errors import ArchiveFailed, ArchiveTimeout, ForeignAnswer, Refused, StoreFailed
+from keyhole.errors import ArchiveFailed, ArchiveTimeout, ForeignAnswer, StoreFailed
+from keyhole.gateway import fault
 from keyhole.gateway.fetch import Answer, Fetch, Order, Unanswerable
 from keyhole.gateway.identify import NOBODY, Holder, Identity
 from keyhole.gateway.incoming import Incoming
 from keyhole.gateway.ledger import Ledger
-from keyhole.gateway.relay import ALWAYS, Begun, Cut, Receive, Send, body_of, refuse, stream, watched, whole
+from keyhole.gateway.relay import ALWAYS, Begun, Cut, Receive, Send, SenderLeft, body_of, refuse, stream, watched, whole
 from keyhole.gateway.streams import Streams, TooMany
 
 _READING = ("GET", "HEAD")
+_LOOKING = (*_READING, "OPTIONS")
 _COUNTED_EVERY = 1.0
 """Seconds after which what was sent of a long answer is counted, though it has not ended."""
 
-FAILURES: Mapping[type[Exception], Reason] = {
-    TooMany: Reason.TOO_MANY,
+_FAILURES: Mapping[type[BaseException], Reason] = {
     ArchiveTimeout: Reason.ARCHIVE_TIMEOUT,
     ForeignAnswer: Reason.FOREIGN_ANSWER,
     ArchiveFailed: Reason.ARCHIVE_FAILED,
     StoreFailed: Reason.STORE_FAILED,
-    Refused: Reason.METHOD_NOT_ALLOWED,
 }
-"""What breakage is called on the trail and to the client, the narrower kinds first."""
+"""What breakage is called on the trail and to the client, the narrower kinds first. Everything else is our fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,10 @@ class Gateway:
         """Answer one request or refuse it; nothing leaves before the decision is on record."""
         request = self.incoming(scope)
         begun = Begun(send)
-        stop = await self._pass_through(request, receive, begun)
+        try:
+            stop = await self._pass_through(request, receive, begun)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is told to nobody and yet on record
+            stop = Stop(_named(error), failed=True)
         if stop is None:
             self.decided("allowed")
             return
@@ -90,16 +94,18 @@ class Gateway:
         self.ledger.refuse(self._refusal(request, stop))
         if not begun.yet:
             extra = {"allow": ", ".join(stop.allow)} if stop.allow else None
-            await refuse(send, stop.reason, below_visit=request.visit is not None, extra=extra)
+            below_visit, head = request.visit is not None, request.method == "HEAD"
+            await refuse(send, stop.reason, below_visit=below_visit, head=head, extra=extra)
 
     async def _pass_through(self, request: Incoming, receive: Receive, send: Begun) -> Stop | None:
         """The way of one request (design section 4), and what became of it."""
-        holder = await self._holder(request)
-        if isinstance(holder, Stop):
-            return holder
+        holder = await self.identity.holder(request.headers, request.visit)
+        if isinstance(holder, Deny):
+            return Stop(holder.reason)
+        if holder is NOBODY:
+            return Stop(Reason.NO_CREDENTIAL)
         if request.method == "OPTIONS":
-            await whole(send, HTTPStatus.NO_CONTENT, None, b"", {**ALWAYS, "allow": "GET, HEAD, OPTIONS"})
-            return None
+            return await _options(request, holder, send)
         question = self._understand(request, holder)
         if isinstance(question, Stop):
             return question
@@ -111,18 +117,11 @@ class Gateway:
             case never:
                 assert_never(never)
 
-    async def _holder(self, request: Incoming) -> Holder | Stop:
-        try:
-            holder = await self.identity.holder(request.headers, request.visit)
-        except StoreFailed:
-            return Stop(Reason.STORE_FAILED, failed=True)
-        if isinstance(holder, Deny):
-            return Stop(holder.reason)
-        return Stop(Reason.NO_CREDENTIAL) if holder is NOBODY else holder
-
     def _understand(self, request: Incoming, holder: Holder) -> Question | Stop:
         if holder.visit is not None and request.method not in _READING:
-            return Stop(Reason.METHOD_NOT_ALLOWED, holder, allow=(*_READING, "OPTIONS"))
+            return Stop(Reason.METHOD_NOT_ALLOWED, holder, allow=_LOOKING)
+        if request.root is None:
+            return Stop(Reason.UNKNOWN_ROUTE, holder)
         found = dicomweb.match(request.method, request.below)
         if isinstance(found, Refusal):
             return Stop(found.reason, holder, allow=found.allow)
@@ -143,6 +142,7 @@ class Gateway:
     ) -> Stop | None:
         """Record, then release; end when the reader leaves, when the right ends, or when something breaks."""
         access = self._access(request, holder, question.ask)
+        reading = request.method in _READING
         order = Order(
             archive=question.ask.resource.archive,
             found=question.found,
@@ -151,26 +151,24 @@ class Gateway:
             accept=request.field(b"accept"),
             public_root=f"{self.public_url}{request.root}",
             content_type=request.field(b"content-type"),
+            body=None if reading else body_of(receive),
         )
         name = holder.subject.name
         try:
             async with self.streams.open(name) as running:
-                if request.method in _READING:
-                    with watched(receive, running):
-                        async with self.streams.turn(name):
-                            await self.ledger.release(access)
-                            await self._answer(request, order, access, send)
-                else:
+                with watched(receive, running) if reading else nullcontext():
                     async with self.streams.turn(name):
                         await self.ledger.release(access)
-                        order.body = body_of(receive, running)
                         await self._answer(request, order, access, send)
+        except TooMany:
+            return Stop(Reason.TOO_MANY, holder, question.ask)
         except Unanswerable as error:
-            return Stop(error.reason, holder, question.ask)
-        except Cut as cut:
-            return Stop(_named(cut.__cause__), holder, question.ask, failed=True)
-        except tuple(FAILURES) as error:
-            return Stop(_named(error), holder, question.ask, failed=True)
+            return Stop(error.reason, holder, question.ask, allow=error.allow)
+        except SenderLeft:
+            return None
+        except Exception as error:  # noqa: BLE001 - the same as above, where it is known who asked for what
+            broken = error.__cause__ if isinstance(error, Cut) else error
+            return Stop(_named(broken), holder, question.ask, failed=True)
         return None if running.ended is None else Stop(running.ended, holder, question.ask)
 
     async def _answer(self, request: Incoming, order: Order, access: Record, send: Send) -> None:
@@ -213,10 +211,22 @@ class Gateway:
             action=None if ask is None else ask.action,
             reason=stop.reason,
             share=None if visit is None else visit.share,
-            # What a stranger claims is worth its name only when it stood in the path and was a visit's.
+            # A stranger's word, but the only one there is: whose visit somebody tried.
             visit=visit.id if visit else request.visit,
             personal=request.client.personal(),
         )
+
+
+async def _options(request: Incoming, holder: Holder, send: Send) -> Stop | None:
+    """Say what can be done at a path that there is; the archive is not asked (PS3.18 section 8.9)."""
+    found = dicomweb.match("OPTIONS", request.below)
+    if isinstance(found, Match) or request.root is None:
+        return Stop(Reason.UNKNOWN_ROUTE, holder)
+    if found.reason is not Reason.METHOD_NOT_ALLOWED and request.below.rstrip(b"/"):
+        return Stop(found.reason, holder)
+    allow = _LOOKING if holder.visit is not None else found.allow or _LOOKING
+    await whole(send, HTTPStatus.NO_CONTENT, None, None, {**ALWAYS, "allow": ", ".join(allow)})
+    return None
 
 
 class _Tally:
@@ -227,22 +237,30 @@ class _Tally:
         self._access = access
         self._answer = answer
         self._images = 0
+        self._told = 0
         self._bytes = 0
         self._at = time.monotonic()
 
     def add(self, size: int) -> None:
+        """*size* bytes have been taken by the reader's side, and with them the images begun so far."""
         self._bytes += size
+        self._images = self._answer.images()
         if time.monotonic() - self._at >= _COUNTED_EVERY:
             self.settle()
 
     def settle(self) -> None:
-        images = self._answer.images() - self._images
-        if images or self._bytes:
-            self._ledger.count(self._access, images, self._bytes)
-        self._images += images
-        self._bytes = 0
+        """Tell what has been added since the last time."""
+        if self._bytes:
+            self._ledger.count(self._access, self._images - self._told, self._bytes)
+        self._told, self._bytes = self._images, 0
         self._at = time.monotonic()
 
 
 def _named(error: BaseException | None) -> Reason:
-    return next((reason for kind, reason in FAILURES.items() if isinstance(error, kind)), Reason.ARCHIVE_FAILED)
+    """What *error* is called. Of one that nobody foresaw the log is told as well."""
+    for kind, reason in _FAILURES.items():
+        if isinstance(error, kind):
+            return reason
+    if error is not None:
+        fault.note(error, "answering a request")
+    return Reason.FAULT

@@ -37,6 +37,7 @@ STATUS: Mapping[Reason, int] = {
     Reason.NOT_THERE: 404,
     Reason.METHOD_NOT_ALLOWED: 405,
     Reason.NOT_ACCEPTABLE: 406,
+    Reason.UNSUPPORTED_MEDIA: 415,
     Reason.CEILING: 403,
     Reason.CROSS_SITE: 403,
     Reason.SEARCH_TOO_BROAD: 413,
@@ -45,6 +46,7 @@ STATUS: Mapping[Reason, int] = {
     Reason.FOREIGN_ANSWER: 502,
     Reason.ARCHIVE_TIMEOUT: 504,
     Reason.STORE_FAILED: 503,
+    Reason.FAULT: 500,
 }
 """The status a stranger gets for each reason below the DICOMweb roots (facts: PS3.18 sections 8.5 and 8.11)."""
 
@@ -56,7 +58,9 @@ _WORDS: Mapping[int, str] = {
     405: "This method is not possible here.",
     406: "None of the media types asked for can be had.",
     413: "This search is too broad: name studies.",
+    415: "Only DICOM files in the parts of multipart/related can be stored.",
     429: "Too many requests at once: wait for the first ones to be answered.",
+    500: "Something went wrong in Keyhole.",
     502: "The archive could not answer this.",
     503: "Keyhole cannot answer just now. Try again in a moment.",
     504: "The archive took too long to answer.",
@@ -69,14 +73,21 @@ def headers(fields: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
     return [(name.encode("ascii"), value.encode("latin-1")) for name, value in fields.items()]
 
 
-async def refuse(send: Send, reason: Reason, *, below_visit: bool, extra: Mapping[str, str] | None = None) -> None:
-    """Answer with the status of *reason*; below a visit, what is malformed is simply not there (404)."""
+async def refuse(
+    send: Send, reason: Reason, *, below_visit: bool, head: bool = False, extra: Mapping[str, str] | None = None
+) -> None:
+    """Answer with the status of *reason*, without the body for a *head*.
+
+    Below a visit, what is malformed is simply not there (404).
+    """
     status = STATUS[reason]
     if below_visit and reason in (Reason.NOT_CANONICAL, Reason.BAD_QUERY):
         status = 404
     fields = {**ALWAYS, **_ask_for(reason, status), **(extra or {})}
-    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": _WORDS[status]}
-    await whole(send, status, "application/problem+json", json.dumps(body).encode(), fields)
+    said = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": _WORDS[status]}
+    body = json.dumps(said).encode()
+    fields["content-length"] = str(len(body))
+    await whole(send, status, "application/problem+json", None if head else body, fields)
 
 
 def _ask_for(reason: Reason, status: int) -> dict[str, str]:
@@ -135,26 +146,35 @@ async def stream(
     chunk = await anext(body, None)
     head = headers({"content-type": content_type, **fields})
     await send({"type": "http.response.start", "status": status, "headers": head})
-    try:
-        while chunk is not None:
-            if chunk:
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
-                sent(len(chunk))
-            chunk = await anext(body, None)
-    except Exception as error:
-        raise Cut from error
+    while chunk is not None:
+        if chunk:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            sent(len(chunk))
+        chunk = await _next(body)
     await send({"type": "http.response.body", "body": b""})
 
 
-async def body_of(receive: Receive, running: Stream) -> AsyncIterator[bytes]:
-    """The body of a request, read as fast as it is taken; a sender who leaves ends *running*."""
+async def _next(body: AsyncIterator[bytes]) -> bytes | None:
+    try:
+        return await anext(body, None)
+    except Exception as error:
+        raise Cut from error
+
+
+class SenderLeft(Exception):
+    """Whoever sent a request left before the end of its body, which is therefore no body at all."""
+
+
+async def body_of(receive: Receive) -> AsyncIterator[bytes]:
+    """The body of a request, read as fast as it is taken.
+
+    Raises :class:`SenderLeft` rather than ending: to the archive, an end would make a whole upload of half of one.
+    """
     more = True
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
-            running.leave()
-            await asyncio.sleep(0)
-            return
+            raise SenderLeft
         more = message.get("more_body", False)
         if message.get("body"):
             yield message["body"]
