@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import subprocess
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -298,3 +300,69 @@ async def test_many_files_in_nested_folders_pair_with_what_is_known(folder: Path
     assert outcome is not None
     assert (outcome.files, outcome.read, outcome.removed) == (len(names), 0, 0)
     assert len(await found(archive, "/studies")) == len(names)
+
+
+async def test_only_its_owner_may_read_the_index(folder: Path, serve: Serve, tmp_path: Path) -> None:
+    save(folder / "1.dcm", image())
+    await serve()
+    files = sorted((tmp_path / "index").iterdir())
+    assert {path.name: path.stat().st_mode & 0o077 for path in files} == dict.fromkeys((path.name for path in files), 0)
+
+
+async def test_a_transfer_syntax_that_is_none_is_unreadable(folder: Path, serve: Serve) -> None:
+    raw = save(folder / "1.dcm", image()).read_bytes()
+    (folder / "1.dcm").write_bytes(raw.replace(b"1.2.840.10008.1.2.1\0", b"1.2.8\r\nSet-Cookie: a"))
+    archive = await serve()
+    assert archive.unreadable == [("1.dcm", "its transfer syntax is none")]
+
+
+@pytest.mark.parametrize("keyword", ["NumberOfFrames", "InstanceNumber", "SeriesNumber"])
+async def test_numbers_beyond_all_bounds_stop_nothing(folder: Path, serve: Serve, keyword: str) -> None:
+    save(folder / "1.dcm", image(**{keyword: "9" * 12}))
+    raw = save(folder / "2.dcm", image(uid="1.1.1.2", **{keyword: "9" * 12})).read_bytes()
+    (folder / "2.dcm").write_bytes(raw.replace(b"IS\x0c\x00" + b"9" * 12, b"IS\x20\x00" + b"9" * 32))
+    archive = await serve()
+    assert await found(archive, "/studies/1.1/instances") == ["1.1.1.1", "1.1.1.2"]
+    assert len((await ask(archive, "/studies/1.1/metadata")).json) == 2
+
+
+async def test_folders_may_be_nested_deeply(folder: Path, serve: Serve) -> None:
+    here = os.open(folder, os.O_RDONLY)
+    try:
+        for _ in range(1500):
+            os.mkdir("d", dir_fd=here)
+            below = os.open("d", os.O_RDONLY, dir_fd=here)
+            os.close(here)
+            here = below
+        save(folder / "1.dcm", image())
+        archive = await serve()
+        assert await found(archive, "/studies") == ["1.1"]
+    finally:
+        os.close(here)
+        subprocess.run(["rm", "-rf", str(folder / "d")], check=True)  # noqa: ASYNC221 - Python itself removes no such tree
+
+
+async def test_sequences_nested_beyond_reason_stop_nothing(folder: Path, serve: Serve) -> None:
+    raw = save(folder / "good.dcm", image(uid="1.1.1.2")).read_bytes()
+    at = raw.index(b"\x20\x00\x0d\x00UI")
+    deep = b"\x19\x00\x01\x10SQ\0\0\xff\xff\xff\xff\xfe\xff\x00\xe0\xff\xff\xff\xff" * 3000
+    (folder / "deep.dcm").write_bytes(raw[:at] + deep + raw[at:])
+    archive = await serve()
+    assert await found(archive, "/studies") == ["1.1"]
+    assert [name for name, _ in archive.unreadable] == ["deep.dcm"]
+
+
+async def test_a_folder_that_may_not_be_listed_is_named(folder: Path, serve: Serve, monkeypatch: Any) -> None:
+    save(folder / "closed" / "1.dcm", image())
+    save(folder / "open" / "2.dcm", image(study="1.2"))
+    scandir = os.scandir
+
+    def refusing(path: bytes) -> Any:
+        if path.endswith(b"closed/"):
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    archive = await serve()
+    assert archive.unreadable == [("closed/", "a folder that may not be listed")]
+    assert await found(archive, "/studies") == ["1.2"]

@@ -5,6 +5,7 @@ Frames, instances and bulk data are answered as they are stored; nothing is rend
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 from collections.abc import AsyncIterator, Callable
@@ -17,6 +18,7 @@ from keyhole.archive.answer import ArchiveAnswer
 from keyhole.archive.answers import Problem, not_acceptable, not_found, problem_answer
 from keyhole.archive.attributes import Level
 from keyhole.archive.bulk import TAG_PATH
+from keyhole.archive.content import Chunks
 from keyhole.archive.index import Index
 from keyhole.archive.indexing import DUPLICATE, Outcome, Progress
 from keyhole.archive.query import FUZZY_IGNORED, BadQuery, parse_query
@@ -24,7 +26,7 @@ from keyhole.archive.retrieve import Body, Retriever
 from keyhole.archive.search import Search
 from keyhole.archive.threads import Threads
 from keyhole.archive.upkeep import Upkeep
-from keyhole.errors import Misconfigured, Refused
+from keyhole.errors import ArchiveFailed, Misconfigured, Refused
 
 _PARTS = {
     "{study}": r"(?P<study>[0-9.]{1,64})",
@@ -131,7 +133,7 @@ class FolderArchive:
         except Problem as problem:
             yield problem_answer(problem)
         else:
-            body = self._threads.stream(answer.body.chunks)
+            body = self._threads.stream(_without_problems(answer.body.chunks))
             try:
                 yield ArchiveAnswer(200, answer.body.content_type, body, answer.body.length, answer.headers)
             finally:
@@ -150,7 +152,7 @@ class FolderArchive:
     async def close(self) -> None:
         """Stop looking over the folder, let another process be elected, and let go of files and threads."""
         await self._upkeep.end()
-        self._threads.shutdown()
+        await asyncio.to_thread(self._threads.shutdown)
         self._index.close()
 
     def _answer(self, path: str, query: str, accept: str) -> _Answer:
@@ -187,6 +189,14 @@ class FolderArchive:
 
     def _picture(self, _request: Request) -> _Answer:
         raise Problem(406, "This archive renders no pictures: ask for frames, which come as they are stored.")
+
+
+def _without_problems(chunks: Chunks) -> Chunks:
+    """*chunks*, once the status has been sent: what is missing then is a failure."""
+    try:
+        yield from chunks
+    except Problem as problem:
+        raise ArchiveFailed("a file of the folder has gone meanwhile") from problem
 
 
 _Handler = Callable[[FolderArchive, Request], _Answer]

@@ -24,6 +24,9 @@ _END = 0xFFFEE0DD
 _OFFSETS, _LENGTHS = 0x7FE00001, 0x7FE00002
 _END_OF_IMAGE = b"\xff\xd9"
 _BYTE = 8
+_NUMBER_MOST = 2**31 - 1
+_FRAME_MOST = 2**40
+"""Bits of a frame that can be meant; beyond that its size is a mistake."""
 
 
 class NoSuchFrame(Exception):
@@ -66,9 +69,10 @@ def layout_of(header: Header) -> PixelLayout | None:
 
 def _whole(header: Header, tag: int, default: int) -> int:
     try:
-        return int(str(header.dataset[tag].value))
+        number = int(str(header.dataset[tag].value))
     except (KeyError, ValueError, TypeError):
         return default
+    return number if 0 <= number <= _NUMBER_MOST else default
 
 
 def _frame_bits(header: Header) -> int:
@@ -76,7 +80,8 @@ def _frame_bits(header: Header) -> int:
     pixels = _whole(header, 0x00280010, 0) * _whole(header, 0x00280011, 0)
     if samples == 3 and header.dataset.get("PhotometricInterpretation") == "YBR_FULL_422":  # noqa: PLR2004
         samples = 2
-    return pixels * samples * _whole(header, 0x00280100, 0)
+    bits = pixels * samples * _whole(header, 0x00280100, 0)
+    return bits if bits <= _FRAME_MOST else 0
 
 
 def _word(header: Header, pixels: PixelSpan) -> int:

@@ -101,9 +101,13 @@ def read_header(file: BinaryIO) -> Header:
         return _read_deflated(file) if DeflatedExplicitVRLittleEndian.encode() in start else _read_plain(file)
     except Unreadable:
         raise
-    except OSError:
-        raise
-    except Exception as error:  # noqa: BLE001 - whatever a file holds, it must not stop the others
+    except (EOFError, struct.error):
+        raise Unreadable("truncated") from None
+    except zlib.error:
+        raise Unreadable("what is deflated in it is damaged") from None
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         raise Unreadable(f"not readable as DICOM ({type(error).__name__})") from None
 
 
@@ -181,8 +185,8 @@ def _whole(header: Header, end: int) -> Header:
 
 def _is_cut(header: Header) -> bool:
     """Whether some bytes follow the last element, too few to be another one."""
-    *_, last = [None, *raw_elements(header.dataset)]
-    return last is None or 0 < _end_of(last) < header.size
+    elements = list(raw_elements(header.dataset))
+    return not elements or 0 < _end_of(elements[-1]) < header.size
 
 
 def _end_of(element: RawDataElement | DataElement) -> int:

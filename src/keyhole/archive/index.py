@@ -5,6 +5,7 @@ It is a cache: whatever is in it can be read again from the folder, and is when 
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import zlib
@@ -96,6 +97,8 @@ def create(path: Path, root: bytes) -> sqlite3.Connection:
     Raises Misconfigured when the file is something else, which is then left alone.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    # It is about patients: nobody else may read it. SQLite gives its other files the same mode.
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
     try:
         _prepare(connection, path, root)
@@ -135,7 +138,8 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
         raise
     connection.execute("COMMIT")
 

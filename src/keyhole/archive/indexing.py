@@ -78,14 +78,13 @@ class _Batch:
 class Indexer:
     """The one writer of the index of a folder."""
 
-    def __init__(self, folder: Path, index: Path) -> None:
-        """Write *index* about *folder*; raises Misconfigured when the file is something else."""
+    def __init__(self, folder: Path, index: Path, stop: Event) -> None:
+        """Write *index* about *folder*, until *stop* is set; raises Misconfigured when the file is something else."""
         self._root = os.fsencode(folder)
         with index_errors():
             self._connection = create(index, self._root)
         self._skip = frozenset(os.fsencode(f"{index.absolute()}{end}") for end in ("", "-wal", "-shm", ".lock"))
-        self.stop = Event()
-        """Set it to end a running pass after the file being read."""
+        self._stop = stop
 
     def close(self) -> None:
         """Let go of the index."""
@@ -110,7 +109,7 @@ class Indexer:
     def _pass(self, outcome: Outcome, progress: Progress | None, total: int) -> None:
         batch, heirs = _Batch(), set[bytes]()
         for found, known in _side_by_side(walk(self._root, self._skip), self._known()):
-            if self.stop.is_set():
+            if self._stop.is_set():
                 break
             self._judge(found, known, batch, outcome)
             if progress and found is not None and outcome.files % _BATCH == 0:
@@ -119,7 +118,7 @@ class Indexer:
                 heirs |= self._write(batch)
                 batch = _Batch()
         heirs |= self._write(batch)
-        while heirs and not self.stop.is_set():
+        while heirs and not self._stop.is_set():
             heirs = self._inherit(heirs, outcome)
 
     def _judge(self, found: Found | None, known: Found | None, batch: _Batch, outcome: Outcome) -> None:

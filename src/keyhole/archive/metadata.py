@@ -23,7 +23,7 @@ DicomJson = dict[str, Element]
 
 INLINE_MOST = 1024
 """Binary values of more bytes than this are answered by URI."""
-_LOADED_MOST = 16 * 1024 * 1024
+_LOADED_MOST = 32 * 1024 * 1024
 BINARY = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN"})
 """The value representations that bulk data has."""
 PALETTES = frozenset({0x00281201, 0x00281202, 0x00281203, 0x00281221, 0x00281222, 0x00281223})

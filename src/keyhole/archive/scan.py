@@ -12,9 +12,17 @@ import msgspec
 from pydicom.dataset import Dataset
 
 from keyhole.access.resource import is_uid
-from keyhole.archive.attributes import INSTANCE_UID, PATIENT_ID, PATIENT_ISSUER, SERIES_UID, SOP_CLASS, STUDY_UID
+from keyhole.archive.attributes import (
+    INSTANCE_NUMBER,
+    INSTANCE_UID,
+    PATIENT_ID,
+    PATIENT_ISSUER,
+    SERIES_UID,
+    SOP_CLASS,
+    STUDY_UID,
+)
 from keyhole.archive.frames import PixelLayout, layout_of
-from keyhole.archive.header import Unreadable, opened, read_header
+from keyhole.archive.header import Header, Unreadable, opened, read_header
 from keyhole.archive.metadata import DicomJson, dicom_json
 
 _DIRECTORY = 0x00041220
@@ -63,13 +71,23 @@ def walk(root: bytes, skip: frozenset[bytes] = frozenset()) -> Iterator[Found]:
     they lead to inside the folder has its own path there; one that leads out is found with a problem. Raises OSError
     when a folder cannot be listed now, except for want of permission, which is a problem of that folder.
     """
-    yield from _walk(root, os.path.realpath(root), b"", skip)
+    real = os.path.realpath(root)
+    stack = [_listed(root, real, b"", skip)]
+    while stack:
+        entry = next(stack[-1], None)
+        if entry is None:
+            stack.pop()
+        elif isinstance(entry, Found):
+            yield entry
+        else:
+            stack.append(_listed(root, real, entry, skip))
 
 
-def _walk(root: bytes, real: bytes, below: bytes, skip: frozenset[bytes]) -> Iterator[Found]:
+def _listed(root: bytes, real: bytes, below: bytes, skip: frozenset[bytes]) -> Iterator[Found | bytes]:
+    """The files of one folder, and the paths of the folders in it, in order."""
     try:
-        with os.scandir(os.path.join(root, below) if below else root) as listing:  # noqa: PTH118 - bytes
-            entries = sorted((_sort_key(entry), entry.name) for entry in listing if not entry.name.startswith(b"."))
+        with os.scandir(os.path.join(root, below)) as listing:  # noqa: PTH118 - bytes
+            keys = sorted(_sort_key(entry) for entry in listing if not entry.name.startswith(b"."))
     except PermissionError:
         if not below:
             raise
@@ -79,13 +97,10 @@ def _walk(root: bytes, real: bytes, below: bytes, skip: frozenset[bytes]) -> Ite
         if not below:
             raise
         return
-    for key, name in entries:
-        path = below + name
-        if os.path.join(root, path) in skip:  # noqa: PTH118 - bytes
-            continue
-        if key.endswith(b"/"):
-            yield from _walk(root, real, path + b"/", skip)
-        elif (found := _found(root, real, path)) is not None:
+    for path in (below + key for key in keys):
+        if path.endswith(b"/"):
+            yield path
+        elif os.path.join(root, path) not in skip and (found := _found(root, real, path)) is not None:  # noqa: PTH118
             yield found
 
 
@@ -115,19 +130,13 @@ def read(root: bytes, found: Found) -> Read:
         with opened(os.path.join(root, found.path)) as file:  # noqa: PTH118 - bytes
             status = os.fstat(file.fileno())
             found = Found(found.path, status.st_mtime_ns, status.st_size)
-            header = read_header(file)
-            if _DIRECTORY in header.dataset:
-                return Read(found, problem="a DICOMDIR, which holds no images")
-            layout = layout_of(header)
-            uids = _uids(lambda tag: _one(header.dataset, tag))
-            dataset = dicom_json(header, "/studies/{}/series/{}/instances/{}".format(*uids))
+            return Read(found, _instance(read_header(file)))
     except Unreadable as error:
         return Read(found, problem=str(error))
     except OSError as error:
         return Read(found, problem=f"cannot be read ({error.strerror})")
     except Exception as error:  # noqa: BLE001 - whatever a file holds, it must not stop the others
         return Read(found, problem=f"not readable as DICOM ({type(error).__name__})")
-    return Read(found, _instance(uids, dataset, header.transfer_syntax, layout))
 
 
 def _one(dataset: Dataset, tag: str) -> object:
@@ -143,17 +152,22 @@ def _uids(value: Callable[[str], object]) -> tuple[str, str, str]:
     return uids[0], uids[1], uids[2]
 
 
-def _instance(
-    uids: tuple[str, str, str], dataset: DicomJson, transfer_syntax: str, layout: PixelLayout | None
-) -> Instance:
-    patient = "\x1f".join(str(first(dataset, tag) or "") for tag in (PATIENT_ID, PATIENT_ISSUER))
-    number = first(dataset, "00200013")
+def _instance(header: Header) -> Instance:
+    """What *header* says; raises Unreadable when that names no instance."""
+    if _DIRECTORY in header.dataset:
+        raise Unreadable("a DICOMDIR, which holds no images")
+    if not is_uid(header.transfer_syntax):
+        raise Unreadable("its transfer syntax is none")
+    layout = layout_of(header)
+    uids = _uids(lambda tag: _one(header.dataset, tag))
+    dataset = dicom_json(header, "/studies/{}/series/{}/instances/{}".format(*uids))
+    number = first(dataset, INSTANCE_NUMBER)
     return Instance(
         *uids,
         sop_class=str(first(dataset, SOP_CLASS) or ""),
         number=number if isinstance(number, int) and abs(number) <= _NUMBER_MOST else _NUMBER_MOST,
-        patient=patient,
-        transfer_syntax=transfer_syntax,
+        patient="\x1f".join(str(first(dataset, tag) or "") for tag in (PATIENT_ID, PATIENT_ISSUER)),
+        transfer_syntax=header.transfer_syntax,
         layout=layout,
         dataset=zlib.compress(msgspec.json.encode(dataset), 3),
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 from keyhole.archive.election import Election
 from keyhole.archive.indexing import Indexer, Outcome, Progress
 from keyhole.archive.threads import Threads
-from keyhole.errors import KeyholeError
+from keyhole.errors import ArchiveFailed, KeyholeError
 
 _log = logging.getLogger(__name__)
 _REST = 10
@@ -28,7 +28,7 @@ class Upkeep:
         self._election = Election(index.with_name(f"{index.name}.lock"))
         self._indexer: Indexer | None = None
         self._one_pass = threading.Lock()
-        self._stopped = False
+        self._stop = threading.Event()
         self._threads = Threads(1, "keyhole-index")
         self._task: asyncio.Task[None] | None = None
 
@@ -43,10 +43,13 @@ class Upkeep:
         Raises ArchiveFailed, or Misconfigured when the index is another file.
         """
         with self._one_pass:
-            if self._stopped or not self._election.stand():
-                return None
-            if self._indexer is None:
-                self._indexer = Indexer(self._folder, self._index)
+            try:
+                if self._stop.is_set() or not self._election.stand():
+                    return None
+                if self._indexer is None:
+                    self._indexer = Indexer(self._folder, self._index, self._stop)
+            except OSError as error:
+                raise ArchiveFailed(f"the index of the folder cannot be made: {error.strerror}") from error
             return self._indexer.run(progress)
 
     async def begin(self) -> None:
@@ -70,6 +73,8 @@ class Upkeep:
             outcome = await self.once()
         except KeyholeError as error:
             _log.warning("the folder cannot be indexed now: %s", error)
+        except Exception:  # noqa: BLE001 - whatever it is, the next pass is to come
+            _log.exception("the folder cannot be indexed now")
         else:
             if outcome is not None and outcome.changed:
                 _log.info("indexed: %d read, %d removed, %d there", outcome.read, outcome.removed, outcome.files)
@@ -77,9 +82,7 @@ class Upkeep:
 
     async def end(self) -> None:
         """Stop after the file being read, and let another process be elected."""
-        self._stopped = True
-        if self._indexer is not None:
-            self._indexer.stop.set()
+        self._stop.set()
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
