@@ -42,6 +42,21 @@ def image(study: str = "1.1", series: str = "1.1.1", uid: str = "1.1.1.1", **att
     return dataset
 
 
+def large() -> Dataset:
+    """Large values of every kind, at the top and inside sequences."""
+    item, inner = Dataset(), Dataset()
+    inner.add_new(0x00091002, "OB", b"inner" * 1000)
+    item.add_new(0x54001010, "OW", b"wave" * 1000)
+    item.ContentSequence = [Dataset(), inner]
+    dataset = image(WaveformSequence=[item])
+    dataset.add_new(0x00091001, "OB", b"small")
+    dataset.add_new(0x00091002, "OB", bytes(range(256)) * 8)
+    dataset.add_new(0x00091003, "UN", b"x" * 300_000)
+    for number in (1, 2, 3):
+        dataset.add_new(0x00281200 + number, "OW", bytes([number, 0]))
+    return dataset
+
+
 def save(path: Path, dataset: Dataset) -> Path:
     """Write *dataset* as a file, whatever its values are."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -50,6 +65,17 @@ def save(path: Path, dataset: Dataset) -> Path:
     meta.MediaStorageSOPInstanceUID = UID(str(dataset.get("SOPInstanceUID", "1.2")))
     dataset.save_as(path, enforce_file_format=True)
     return path
+
+
+INSTANCE = "/studies/1.1/series/1.1.1/instances/1.1.1.1"
+
+
+async def metadata(archive: FolderArchive) -> dict[str, dict[str, Any]]:
+    """The metadata of the one instance."""
+    answer = await ask(archive, f"{INSTANCE}/metadata", accept="application/dicom+json")
+    assert answer.content_type == "application/dicom+json"
+    (dataset,) = answer.json
+    return dict(dataset)
 
 
 @dataclass

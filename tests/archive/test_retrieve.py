@@ -17,18 +17,10 @@ from pydicom.dataset import Dataset
 
 from keyhole.archive.folder import FolderArchive
 from keyhole.errors import ArchiveFailed, Refused
-from tests.archive.makers import BUNDLED, ask, image, later, save
+from tests.archive.makers import BUNDLED, INSTANCE, ask, image, large, later, metadata, save
 
 pytestmark = pytest.mark.filterwarnings("ignore:::pydicom")
 Serve = Callable[[], Awaitable[FolderArchive]]
-INSTANCE = "/studies/1.1/series/1.1.1/instances/1.1.1.1"
-
-
-async def _metadata(archive: FolderArchive) -> dict[str, dict[str, object]]:
-    answer = await ask(archive, f"{INSTANCE}/metadata", accept="application/dicom+json")
-    assert answer.content_type == "application/dicom+json"
-    (dataset,) = answer.json
-    return dict(dataset)
 
 
 @pytest.mark.parametrize("path", ["", "/series/1.1.1", "/series/1.1.1/instances/1.1.1.1"])
@@ -103,7 +95,7 @@ async def test_values_are_written_as_json_has_them(folder: Path, serve: Serve) -
     dataset.add_new(0x00091001, "UN", b"\1\2\3\4")
     dataset.add_new(0x00280106, "US", 7)
     save(folder / "1.dcm", dataset)
-    found = await _metadata(await serve())
+    found = await metadata(await serve())
     assert found["00080005"] == {"vr": "CS", "Value": ["ISO_IR 192"]}
     assert found["00100010"] == {"vr": "PN", "Value": [{"Alphabetic": "Müller^Jürgen"}]}
     assert found["00080008"] == {"vr": "CS", "Value": ["DERIVED", None, "AXIAL"]}
@@ -119,7 +111,7 @@ async def test_values_are_written_as_json_has_them(folder: Path, serve: Serve) -
 async def test_names_have_their_groups(folder: Path, serve: Serve) -> None:
     dataset = image(SpecificCharacterSet=["", "ISO 2022 IR 87"], PatientName="Yamada^Tarou=山田^太郎=やまだ^たろう")
     save(folder / "1.dcm", dataset)
-    assert (await _metadata(await serve()))["00100010"]["Value"] == [
+    assert (await metadata(await serve()))["00100010"]["Value"] == [
         {"Alphabetic": "Yamada^Tarou", "Ideographic": "山田^太郎", "Phonetic": "やまだ^たろう"}
     ]
 
@@ -159,7 +151,7 @@ async def test_a_bad_value_costs_only_itself(
     (folder / "1.dcm").write_bytes(whole[:at] + raw + whole[at:])
     archive = await serve()
     assert archive.unreadable == []
-    found = await _metadata(archive)
+    found = await metadata(archive)
     assert found["0020000D"]["Value"] == ["1.1"]
     if expected is not ...:
         assert found.get(tag, {}).get("Value") == expected
@@ -173,123 +165,8 @@ async def test_a_wrong_character_set_loses_no_instance(folder: Path, serve: Serv
     old = _raw(0x00080005, b"CS", b"ISO_IR 100")
     assert old in whole
     (folder / "1.dcm").write_bytes(whole.replace(old, _raw(0x00080005, b"CS", text)))
-    found = await _metadata(await serve())
+    found = await metadata(await serve())
     assert "rgen" in str(found["00100010"])
-
-
-def _large() -> Dataset:
-    """Large values of every kind, at the top and inside sequences."""
-    item, inner = Dataset(), Dataset()
-    inner.add_new(0x00091002, "OB", b"inner" * 1000)
-    item.add_new(0x54001010, "OW", b"wave" * 1000)
-    item.ContentSequence = [Dataset(), inner]
-    dataset = image(WaveformSequence=[item])
-    dataset.add_new(0x00091001, "OB", b"small")
-    dataset.add_new(0x00091002, "OB", bytes(range(256)) * 8)
-    dataset.add_new(0x00091003, "UN", b"x" * 300_000)
-    for number in (1, 2, 3):
-        dataset.add_new(0x00281200 + number, "OW", bytes([number, 0]))
-    return dataset
-
-
-async def _bulk(archive: FolderArchive, uri: str, accept: str = "*/*") -> tuple[str, bytes]:
-    assert uri.startswith(f"{archive.root}/")
-    answer = await ask(archive, uri.removeprefix(archive.root), accept=accept)
-    assert answer.status == 200
-    ((head, content),) = answer.parts
-    assert head["content-location"] == uri
-    return head["content-type"], content
-
-
-@pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2", "1.2.840.10008.1.2.1.99"])
-async def test_large_values_are_answered_by_uri(folder: Path, serve: Serve, syntax: str) -> None:
-    dataset = _large()
-    dataset.file_meta.TransferSyntaxUID = syntax
-    save(folder / "1.dcm", dataset)
-    archive = await serve()
-    found = await _metadata(archive)
-    assert "InlineBinary" in found["00091001"]
-    base = f"{archive.root}{INSTANCE}/bulk"
-    for tag, value in (
-        ("00091002", bytes(range(256)) * 8), ("00091003", b"x" * 300_000),
-        ("00281201", b"\1\0"), ("00281202", b"\2\0"), ("00281203", b"\3\0"),
-    ):  # fmt: skip
-        assert found[tag]["BulkDataURI"] == f"{base}/{tag}"
-        assert await _bulk(archive, f"{base}/{tag}") == ("application/octet-stream", value)
-    wave = found["54000100"]["Value"][0]  # type: ignore[index]
-    assert wave["54001010"]["BulkDataURI"] == f"{base}/54000100/1/54001010"
-    assert await _bulk(archive, wave["54001010"]["BulkDataURI"]) == ("application/octet-stream", b"wave" * 1000)
-    inner = wave["0040A730"]["Value"][1]["00091002"]["BulkDataURI"]
-    assert inner == f"{base}/54000100/1/0040A730/2/00091002"
-    assert await _bulk(archive, inner) == ("application/octet-stream", b"inner" * 1000)
-
-
-async def test_bulk_data_of_big_endian_files_is_little_endian(folder: Path, serve: Serve) -> None:
-    dataset = image()
-    dataset.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRBigEndian
-    dataset.add_new(0x60003000, "OW", b"\1\2" * 1000)
-    dataset.add_new(0x00091001, "OW", b"\1\2")
-    save(folder / "1.dcm", dataset)
-    archive = await serve()
-    found = await _metadata(archive)
-    assert found["00091001"]["InlineBinary"] == base64.b64encode(b"\2\1").decode()
-    assert (await _bulk(archive, str(found["60003000"]["BulkDataURI"])))[1] == b"\2\1" * 1000
-
-
-@pytest.mark.parametrize(
-    "tags",
-    [
-        "7FE00010", "00100010", "00091009", "54000100", "54000100/1", "54000100/2/54001010", "54000100/0/54001010",
-        "54000100/01/54001010", "00091002/1/00091002", "0009100a", "9", "00091002/", "../00091002", "00020010",
-        "54000100/999999999999/54001010",
-    ],
-)  # fmt: skip
-async def test_what_is_no_bulk_data_is_not_found(folder: Path, serve: Serve, tags: str) -> None:
-    save(folder / "1.dcm", _large())
-    assert (await ask(await serve(), f"{INSTANCE}/bulk/{tags}")).status == 404
-
-
-def _document(mime: str | None) -> Dataset:
-    dataset = Dataset()
-    dataset.file_meta = image().file_meta
-    dataset.SOPClassUID = "1.2.840.10008.5.1.4.1.1.104.1"
-    dataset.SOPInstanceUID, dataset.StudyInstanceUID, dataset.SeriesInstanceUID = "1.1.1.1", "1.1", "1.1.1"
-    dataset.EncapsulatedDocument = b"%PDF-1.4 tiny\0"
-    dataset.EncapsulatedDocumentLength = 13
-    if mime is not None:
-        dataset.MIMETypeOfEncapsulatedDocument = mime
-    return dataset
-
-
-OHIF = 'multipart/related; type="application/pdf", multipart/related; type="application/octet-stream"'
-
-
-@pytest.mark.parametrize(
-    ("mime", "accept", "expected"),
-    [
-        ("application/pdf", OHIF, "application/pdf"),
-        ("application/pdf", "*/*", "application/pdf"),
-        ("application/pdf", 'multipart/related; type="application/octet-stream"', "application/octet-stream"),
-        ("APPLICATION/PDF ", OHIF, "application/pdf"),
-        ("text/html", OHIF, "application/octet-stream"),
-        ("text/html", "*/*", "application/octet-stream"),
-        (None, "*/*", "application/octet-stream"),
-    ],
-)
-async def test_a_document_comes_as_what_it_is_when_that_is_safe(
-    folder: Path, serve: Serve, mime: str | None, accept: str, expected: str
-) -> None:
-    save(folder / "1.dcm", _document(mime))
-    archive = await serve()
-    uri = str((await _metadata(archive))["00420011"]["BulkDataURI"])
-    assert await _bulk(archive, uri, accept) == (expected, b"%PDF-1.4 tiny")
-
-
-async def test_bulk_data_comes_alone_when_asked_for_alone(folder: Path, serve: Serve) -> None:
-    save(folder / "1.dcm", _document("application/pdf"))
-    answer = await ask(await serve(), f"{INSTANCE}/bulk/00420011", accept="application/pdf")
-    assert (answer.content_type, answer.content) == ("application/pdf", b"%PDF-1.4 tiny")
-    assert (await ask(await serve(), f"{INSTANCE}/bulk/00420011", accept="image/png")).status == 406
 
 
 async def test_instances_are_the_files_as_they_are(folder: Path, serve: Serve) -> None:
@@ -336,7 +213,7 @@ TARGETS = [INSTANCE, f"{INSTANCE}/frames/1", f"{INSTANCE}/bulk/00091002", "/stud
 
 @pytest.mark.parametrize("path", TARGETS)
 async def test_a_file_that_has_gone_is_not_found(folder: Path, serve: Serve, path: str) -> None:
-    save(folder / "1.dcm", _large())
+    save(folder / "1.dcm", large())
     archive = await serve()
     (folder / "1.dcm").unlink()
     assert (await ask(archive, path)).status == 404
@@ -344,7 +221,7 @@ async def test_a_file_that_has_gone_is_not_found(folder: Path, serve: Serve, pat
 
 @pytest.mark.parametrize("path", TARGETS)
 async def test_a_file_that_is_another_by_now_is_not_read(folder: Path, serve: Serve, path: str) -> None:
-    file = save(folder / "1.dcm", _large())
+    file = save(folder / "1.dcm", large())
     archive = await serve()
     save(file, image(study="1.66", PatientName="SOMEONE^ELSE"))
     later(file)
@@ -354,7 +231,7 @@ async def test_a_file_that_is_another_by_now_is_not_read(folder: Path, serve: Se
 
 @pytest.mark.parametrize("path", TARGETS)
 async def test_a_file_that_became_a_link_is_not_followed(folder: Path, serve: Serve, tmp_path: Path, path: str) -> None:
-    file = save(folder / "1.dcm", _large())
+    file = save(folder / "1.dcm", large())
     status = file.stat()
     archive = await serve()
     other = copy(file, tmp_path / "other.dcm")
