@@ -14,6 +14,9 @@ from tests.servers.orthanc import Orthanc
 NEEDS_DOWNLOAD = {("dwv", "retrieve-series"), ("volview", "retrieve-series")}
 """Whole instances: a share to view does not give them out. 403, whatever the recording says."""
 
+WHOLE_SLIDES = ("microscopy-bearer", "document")
+"""The page of OHIF's whole-slide mode. It does not run under the configuration of a share, and is not served."""
+
 NO_DECODER = f"/series/{dataset.STUDY}.7/instances/{dataset.STUDY}.7.1/rendered"
 """JPEG 2000: Debian's Orthanc has no decoder for it, so that it cannot draw this one picture for anybody."""
 
@@ -58,6 +61,8 @@ def expected(line: Recorded) -> tuple[str, ...]:
     """The classes of status that are right for *line*; three digits where one is meant."""
     if (line.scenario, line.kind) in NEEDS_DOWNLOAD:
         return ("403",)
+    if (line.scenario, line.kind) == WHOLE_SLIDES:
+        return ("404",)
     if line.kind == "document" and line.scenario == "no-credential":
         # The recorded page told nothing; ours is a visit's, and says to whom has none that there is none.
         return ("401",)
