@@ -22,7 +22,13 @@ BROKEN, WRONG, INTERRUPTED = 1, 2, 130
 
 def main() -> NoReturn:
     """Run the command that the process was started with."""
-    sys.exit(run(sys.argv[1:]))
+    status = run(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output, such as head, has had enough; what is left goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(status)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -35,10 +41,6 @@ def run(arguments: Sequence[str]) -> int:
         return _failed(error)
     except (Abort, KeyboardInterrupt):
         return INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output, such as head, has had enough; what is left to be flushed goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
 
 
 def _misused(error: TyperException) -> int:

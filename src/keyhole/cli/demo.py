@@ -7,7 +7,7 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -49,13 +49,16 @@ def demo(
         str, typer.Option(metavar="HOST:PORT", help="Where staff's programs ask.")
     ] = "localhost:8002",
 ) -> None:
-    """Try Keyhole: bring the viewer, write sample studies, serve them, and print links that open them."""
+    """Try Keyhole with sample studies.
+
+    Brings the viewer, writes the studies, serves them, and prints links that open them.
+    """
     from keyhole.app import prepare  # noqa: PLC0415 - what --help need not wait for
     from keyhole.serving.workers import serve  # noqa: PLC0415 - the same
 
     folder = (data or _default_folder()).expanduser().absolute()
     config = _configured(folder, bind, staff_bind)
-    session = Session(config)
+    session = Session(config, environment={})  # what is set for a real Keyhole is not for the demonstration
     settings = session.settings()
     _check_free(settings)
     have_viewer(settings.viewer)
@@ -63,7 +66,7 @@ def demo(
     prepare(settings)
     index(settings)
     shown = session.at_desk(_links)
-    raise typer.Exit(serve(BUILD, settings, lambda found: _welcome(shown, config, found)))
+    raise typer.Exit(serve(BUILD, settings, lambda _: _welcome(shown, config, settings)))
 
 
 def _default_folder() -> Path:
@@ -147,56 +150,45 @@ async def _link(desk: Desk, note: str, studies: tuple[FoundStudy, ...]) -> Shown
     return Shown(share, desk.link(share), studies)
 
 
-def _welcome(shown: Sequence[Shown], config: Path, found: Mapping[str, str]) -> None:
+def _welcome(shown: Sequence[Shown], config: Path, settings: Settings) -> None:
     """What to open, and what to try next. Links stand on lines of their own, so that a click takes all of them."""
     one, two = shown
-    study = one.studies[0].study
-    command = _command()
     console = Console(highlight=False, emoji=False, soft_wrap=True)
     console.print("\n[bold]Keyhole is running.[/] Ctrl-C ends it.\n")
-    for title, each in (("One study", one), ("Two studies of one patient", two)):
-        console.print(f"[bold]{title}[/] [dim]{_described(each.studies)}[/]")
+    for title, each in (("A link to one study", one), ("A link to two studies of one patient", two)):
+        console.print(f"[bold]{title}[/]")
+        for study in each.studies:
+            console.print(f"  {_described(study)}", style="dim", markup=False)
         console.print(f"  {each.link}\n", style="cyan", markup=False)
-    console.print("[bold]Try next, in another terminal[/]\n")
-    console.print(f"  export KEYHOLE_CONFIG={shlex.quote(str(config))}", markup=False)
-    commands = (
-        ("shares", "what is shared"),
-        (f"show {one.share.id}", "one share, and what happened with it"),
-        (f"revoke {one.share.id}", "the viewer that shows it says so within seconds"),
-        ("trail", "who saw what, from where, and how much of it"),
-        (f"why GET /dicom-web/studies/{study}/metadata --as share:{two.share.id}", ""),
-        (f"share {study} --for 7d --visits 1", "a link that can be opened once"),
-        ("key create worklist --role sharer", f"for a program that asks {found.get('staff', '')}/api/v1/"),
-    )
-    for arguments, purpose in commands:
-        line = f"  {command} {arguments}"
-        console.print(f"{line:<60}  [dim]{purpose}[/]" if purpose else line)
+    console.print("[bold]Try next, in another terminal[/]")
+    console.print(f"  export KEYHOLE_CONFIG={shlex.quote(str(config))}\n", markup=False)
+    for purpose, arguments in _next(one, two, settings):
+        console.print(f"  [dim]# {purpose}[/]")
+        console.print(f"  {_command()} {arguments}", markup=False)
     console.print()
 
 
-def _described(studies: Sequence[FoundStudy]) -> str:
-    return "; ".join(
-        ", ".join(
-            filter(
-                None,
-                (
-                    " ".join(study.modalities),
-                    study.description,
-                    str(study.date or ""),
-                    speech.plural(study.images or 0, "image"),
-                ),
-            )
-        )
-        for study in studies
+def _next(one: Shown, two: Shown, settings: Settings) -> tuple[tuple[str, str], ...]:
+    study = one.studies[0].study
+    return (
+        ("what is shared", "shares"),
+        ("one share, and what happened with it", f"show {one.share.id}"),
+        ("who saw what, from where, and how much of it", "trail"),
+        ("withdraw the share: a viewer that shows it says so within seconds", f"revoke {one.share.id}"),
+        ("may they see it, and why", f"why GET /dicom-web/studies/{study}/metadata --as share:{two.share.id}"),
+        ("a link that can be opened once", f"share {study} --for 7d --visits 1"),
+        (f"a key for a program that asks {settings.staff_url}/api/v1/", "key create worklist --role sharer"),
     )
+
+
+def _described(study: FoundStudy) -> str:
+    images = speech.plural(study.images or 0, "image")
+    return ", ".join(filter(None, (study.description, " ".join(study.modalities), str(study.date or ""), images)))
 
 
 def _command() -> str:
     """How this program can be called again: by its name if the shell finds that, else as it was called."""
-    called = Path(sys.argv[0])
+    called = Path(sys.argv[0]).absolute()
     if shutil.which("keyhole"):
         return "keyhole"
-    try:
-        return str(called.absolute().relative_to(Path.cwd()))
-    except ValueError:
-        return str(called)
+    return shlex.quote(str(called.relative_to(Path.cwd()) if called.is_relative_to(Path.cwd()) else called))

@@ -93,7 +93,10 @@ def bars() -> Iterator[Callable[[str], Callable[[int, int], None]]]:
 
 
 def migrate(context: typer.Context) -> None:
-    """Bring the database to this version's schema; make it if it is not there."""
+    """Bring the database up to date.
+
+    It is made if it is not there. `keyhole serve` does the same when it starts.
+    """
     from keyhole.app import database_url, prepare  # noqa: PLC0415 - the same
     from keyhole.store.migrations import Schema, check_schema  # noqa: PLC0415 - the same
 
@@ -109,7 +112,10 @@ def install_the_viewer(
         Path | None, typer.Option("--to", metavar="FOLDER", help="Where, instead of the configured place.")
     ] = None,
 ) -> None:
-    """Bring the viewer (OHIF) from npm, and prepare it for serving."""
+    """Bring the viewer from npm.
+
+    OHIF is compared with its pinned digest, unpacked and compressed for serving.
+    """
     target = folder or session(context).settings().viewer
     have_viewer(target)
     speech.say(f"OHIF {VERSION} is in {target}")

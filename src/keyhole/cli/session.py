@@ -7,7 +7,7 @@ import getpass
 import os
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,10 +29,11 @@ class Session:
     """One run of the command line. ``config`` is the TOML file that was named, if any."""
 
     config: Path | None = None
+    environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
 
     def settings(self, options: Mapping[str, Any] | None = None) -> Settings:
         """The settings, with *options* of the command above all else."""
-        return load_settings(os.environ, self.config, options)
+        return load_settings(self.environment, self.config, options)
 
     def at_desk(self, work: Callable[[Desk], Awaitable[T]]) -> T:
         """What *work* returns, done at the desk."""

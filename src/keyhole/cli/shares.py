@@ -26,10 +26,10 @@ _NO_END = ("a share needs an end", "add --for DAYS, for example --for 7d")
 
 def share(  # noqa: PLR0913, PLR0917 - what can be said about a share
     context: typer.Context,
-    studies: Annotated[list[str], typer.Argument(metavar="STUDY...", help="StudyInstanceUIDs.")],
+    studies: Annotated[list[str], typer.Argument(metavar="STUDY", help="StudyInstanceUIDs.")],
     lasts: For = None,
     series: Annotated[str | None, typer.Option(metavar="UID", help="Only this series of the one study.")] = None,
-    visits: Annotated[int | None, typer.Option(min=1, metavar="N", help="How often it can be opened.")] = None,
+    visits: Annotated[int | None, typer.Option(metavar="N", help="How often it can be opened.")] = None,
     not_before: Annotated[
         str | None, typer.Option(metavar="TIME", help="When it can be opened first: 2026-03-01T12:00:00Z.")
     ] = None,
@@ -49,6 +49,8 @@ def share(  # noqa: PLR0913, PLR0917 - what can be said about a share
     first = None if not_before is None else speech.instant("--not-before", not_before)
     if series is not None and len(studies) != 1:
         raise Refused("a series is of one study", "name that study alone")
+    if visits is not None and visits < 1:
+        raise Refused("a share needs at least one visit", "leave --visits out for no limit")
 
     async def make(desk: Desk) -> tuple[Share, str, datetime]:
         order = ShareOrder(
@@ -80,7 +82,10 @@ def shares(
     everything: Annotated[bool, typer.Option("--all", help="Also those that have ended.")] = False,
     as_json: Json = False,
 ) -> None:
-    """List shares, newest first; those that have ended only with --all."""
+    """List shares, newest first.
+
+    Those that have ended are left out.
+    """
 
     async def find(desk: Desk) -> tuple[list[Share], datetime]:
         held: list[Share] = []
@@ -179,7 +184,10 @@ def renew(
     *,
     new_link: Annotated[bool, typer.Option("--new-link", help="End the present link and print another.")] = False,
 ) -> None:
-    """Let a share last longer, allow more openings, or replace its link."""
+    """Renew a share, or replace its link.
+
+    It may last longer, be opened more often, or get another link, which is printed. Visits that have begun go on.
+    """
     name, length, more = share_id(share), lasts and speech.duration("--for", lasts), _more(visits)
     if not (length or more or new_link):
         raise Refused("there is nothing to change", "add --for 7d, --visits +1 or --new-link")
@@ -210,7 +218,10 @@ def _more(text: str | None) -> int:
 
 
 def revoke(context: typer.Context, share: ShareArgument) -> None:
-    """Withdraw a share for good: its link opens nothing more, and running visits end within a second."""
+    """Withdraw a share for good.
+
+    Its link opens nothing more, and running visits end within a second.
+    """
     name = share_id(share)
 
     async def end(desk: Desk) -> bool:

@@ -1,0 +1,116 @@
+"""``keyhole trail`` after something happened: what was seen is told with its counts, and tampering is found."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from keyhole.access.decision import Event, Reason, Record
+from keyhole.access.resource import Action
+from keyhole.app import open_desk
+from keyhole.settings import load_settings
+from tests.cli.transcript import Run
+
+STUDY, SHARE, VISIT = "1.2.3", "s" * 16, "v" * 16
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+ADDRESS = {"address": "192.0.2.7", "agent": "Firefox"}
+
+
+def seen(event: Event, minutes: int, action: Action, **more: object) -> Record:
+    known = {"study": STUDY, "share": SHARE, "visit": VISIT, "archive": "main", "subject": f"visit:{VISIT}"}
+    return Record(at=NOON + timedelta(minutes=minutes), event=event, action=action, **(known | more))  # type: ignore[arg-type]
+
+
+HAPPENED = (
+    Record(at=NOON, event=Event.VISIT_BEGUN, subject=f"visit:{VISIT}", share=SHARE, visit=VISIT, personal=ADDRESS),
+    seen(Event.SEARCH, 1, Action.SEARCH, study=None, personal=ADDRESS),
+    seen(Event.ACCESS, 1, Action.RETRIEVE, personal=ADDRESS),
+    seen(Event.ACCESS, 1, Action.RENDER, personal=ADDRESS),
+    seen(Event.COUNT, 2, Action.RETRIEVE, images=100, bytes=50_000_000),
+    seen(Event.COUNT, 9, Action.RENDER, images=20, bytes=1_500_000),
+    seen(Event.REFUSAL, 9, Action.RETRIEVE, study="9.9", reason=Reason.NO_GRANT, times=3, personal=ADDRESS),
+    Record(at=NOON, event=Event.REFUSAL, subject="anonymous", reason=Reason.WRONG_SECRET, personal=ADDRESS),
+    seen(Event.ACCESS, 24 * 60, Action.RETRIEVE, personal=ADDRESS | {"agent": "\x1b[2Jx"}),
+)
+
+
+async def _append(records: Sequence[Record]) -> None:
+    async with open_desk(load_settings(os.environ)) as desk:
+        await desk.store.append(records)
+
+
+@pytest.fixture
+def happened(environment: Path) -> Path:
+    asyncio.run(_append(HAPPENED))
+    return environment
+
+
+def test_who_saw_what_when_from_where_through_which_share_and_how_much(happened: Path, here: Run) -> None:
+    lines = [" ".join(line.split()) for line in here(["trail"], "").out.splitlines()]
+    assert (
+        lines
+        == [
+            "WHEN (UTC) WHAT WHO WHICH MORE",
+            f"2026-03-01 12:00 visit begun visit:{VISIT} from 192.0.2.7 share:{SHARE}",
+            f"2026-03-01 12:01 searched visit:{VISIT} from 192.0.2.7 share:{SHARE}",
+            f"2026-03-01 12:01 to 12:09 saw visit:{VISIT} from 192.0.2.7 share:{SHARE} 1.2.3 120 images, 51.5 MB",
+            f"2026-03-01 12:09 refused: no-grant visit:{VISIT} from 192.0.2.7 share:{SHARE} 9.9 3 times",
+            "2026-03-01 12:00 refused: wrong-secret anonymous from 192.0.2.7",
+            f"2026-03-02 12:01 saw visit:{VISIT} from 192.0.2.7 share:{SHARE} 1.2.3",
+        ]
+        or "2026-03-02 12:00" in lines[-1]
+    )
+
+
+def test_refusals_are_listed_with_their_reasons(happened: Path, here: Run) -> None:
+    out = here(["trail", "--refusals"], "").out
+    assert [reason for reason in ("no-grant", "wrong-secret") if reason in out] == ["no-grant", "wrong-secret"]
+    assert "saw" not in out
+
+
+@pytest.mark.parametrize(
+    ("options", "rows"),
+    [
+        (["--study", STUDY], 5),
+        (["--share", SHARE], 8),
+        (["--since", "2026-03-02"], 1),
+        (["--until", "2026-03-01"], 8),
+        (["--since", "2026-03-01T12:02:00Z", "--until", "2026-03-01T12:09:00Z"], 1),
+    ],
+)
+def test_rows_are_chosen(happened: Path, here: Run, options: list[str], rows: int) -> None:
+    assert len(here(["trail", "--json", *options], "").out.splitlines()) == rows
+
+
+def test_in_a_narrow_terminal_no_line_is_longer_than_it(
+    happened: Path, here: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    out = here(["trail"], "").out
+    assert max(map(len, out.splitlines())) <= 80
+    assert f"visit:{VISIT} from 192.0.2.7\n" in out
+
+
+def test_what_strangers_send_cannot_steer_the_terminal(happened: Path, here: Run) -> None:
+    assert "\x1b" not in here(["trail"], "").out + here(["trail", "--json"], "").out
+
+
+def test_an_altered_row_is_found(happened: Path, here: Run) -> None:
+    with sqlite3.connect(happened / "keyhole.db") as database:
+        names = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")]
+        for name in names:
+            database.execute(f"DROP TRIGGER {name}")
+        database.execute(
+            "UPDATE trail SET body = CAST(replace(CAST(body AS TEXT), '1.2.3', '1.2.4') AS BLOB) WHERE seq = 3"
+        )
+    database.close()
+    result = here(["trail", "--verify"], "")
+    assert (result.status, result.out) == (1, "broken: row 3 was altered, or is not in its place\n")
+    result = here(["trail", "--verify", "--json"], "")
+    assert (result.status, result.out) == (1, '{"intact": false, "row": 3, "fault": "altered"}\n')

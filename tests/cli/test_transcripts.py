@@ -1,0 +1,37 @@
+"""What is typed and what comes out, as tests/transcripts/*.txt shows it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.cli.transcript import FOLDER, Result, Run, play
+
+TRANSCRIPTS = sorted(FOLDER.glob("*.txt"))
+
+
+@pytest.mark.parametrize("path", TRANSCRIPTS, ids=lambda path: path.stem)
+def test_what_is_typed_gives_what_is_shown(path: Path, here: Run) -> None:
+    play(path, here)
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("path", TRANSCRIPTS, ids=lambda path: path.stem)
+def test_the_program_itself_gives_the_same(path: Path, environment: Path) -> None:
+    def program(arguments: Sequence[str], stdin: str) -> Result:
+        command = [sys.executable, "-c", "from keyhole.cli import main; main()", *arguments]
+        done = subprocess.run(
+            command, input=stdin, capture_output=True, text=True, timeout=120, check=False, env=os.environ
+        )
+        return Result(done.returncode, done.stdout, done.stderr)
+
+    play(path, program)
+
+
+def test_there_are_transcripts() -> None:
+    assert len(TRANSCRIPTS) >= 5
