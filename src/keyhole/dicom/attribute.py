@@ -232,3 +232,18 @@ BY_TAG: Mapping[str, Attribute] = MappingProxyType(
 
 BY_KEYWORD: Mapping[str, Attribute] = MappingProxyType({known.keyword: known for known in BY_TAG.values()})
 """Attributes by keyword."""
+
+_ABOVE_SERIES = """
+SpecificCharacterSet TimezoneOffsetFromUTC InstanceAvailability RetrieveURL
+PatientName PatientID IssuerOfPatientID TypeOfPatientID OtherPatientNames OtherPatientIDsSequence PatientBirthDate
+PatientBirthTime PatientBirthName PatientMotherBirthName PatientSex EthnicGroup PatientComments QualityControlSubject
+PatientSpeciesDescription PatientBreedDescription ResponsiblePerson ResponsiblePersonRole ResponsibleOrganization
+StudyInstanceUID StudyDate StudyTime StudyID AccessionNumber IssuerOfAccessionNumberSequence StudyDescription
+ReferringPhysicianName ConsultingPhysicianName PhysiciansOfRecord NameOfPhysiciansReadingStudy RequestingPhysician
+RequestingService RequestedProcedureDescription ProcedureCodeSequence AdmittingDiagnosesDescription AdmissionID
+PatientAge PatientSize PatientWeight MedicalAlerts Allergies SmokingStatus PregnancyStatus LastMenstrualDate
+PatientState Occupation AdditionalPatientHistory PatientSexNeutered ServiceEpisodeID ServiceEpisodeDescription
+"""
+
+ABOVE_SERIES: frozenset[str] = frozenset(BY_KEYWORD[keyword].tag for keyword in _ABOVE_SERIES.split())
+"""Tags that are the same in all series of a study: those of patient and study (PS3.3 C.7.1 and C.7.2)."""

@@ -98,6 +98,14 @@ class SearchQuery:
             includefield=tuple(name for name in self.includefield if not _holds(name, tags)),
         )
 
+    def within(self, tags: Collection[str]) -> SearchQuery:
+        """The same search, in which only these tags, and what is inside them, match or are asked for."""
+        return replace(
+            self,
+            matches=tuple(pair for pair in self.matches if pair[0].partition(".")[0] in tags),
+            includefield=tuple(name for name in self.includefield if name == "all" or name.partition(".")[0] in tags),
+        )
+
     def asks_for(self, study: str) -> bool:
         """Whether *study* is among the studies asked for."""
         return self.studies is None or study in self.studies

@@ -15,6 +15,7 @@ from itertools import takewhile
 from keyhole.access.decision import Reason, Scope
 from keyhole.access.resource import Level
 from keyhole.archive.answer import Archive, ArchiveAnswer
+from keyhole.dicom.attribute import ABOVE_SERIES
 from keyhole.dicom.query import MOST_UIDS, SEARCHES, SearchQuery
 from keyhole.dicom.route import Match
 from keyhole.errors import ArchiveFailed, ForeignAnswer, Refused
@@ -107,10 +108,15 @@ def _in_reach(reach: Reach, uids: Sequence[str | None]) -> bool:
 
 
 def _silenced(item: Item, reach: Reach, uids: Sequence[str | None]) -> Item:
-    """*item* without the counts and lists that tell about what is not in scope."""
+    """*item* without what tells about things that are not in scope: counts and lists, and values from below a study.
+
+    Archives answer for a study with the values of any of its instances (Orthanc: of the first one).
+    """
     if reach.everything:
         return item
     named = _named(uids)
+    if len(uids) == 1 and not reach.covers(*named):
+        return {tag: element for tag, element in item.items() if tag in ABOVE_SERIES}
     telling = _OF_PATIENT
     if not reach.covers(*named[:1]):
         telling |= _OF_STUDY
@@ -192,6 +198,8 @@ class _Search:
         studies = self._within[:1] or self._studies or ()
         if not all(map(self._reach.covers, studies)):
             query = query.without(_OF_STUDY | _OF_SERIES)
+            if self._level is Level.STUDY:
+                query = query.within(ABOVE_SERIES)
         if query.includefield in ((), ("all",)):
             return query
         return replace(query, includefield=tuple(dict.fromkeys((*query.includefield, *self._tags))))
