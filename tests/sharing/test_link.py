@@ -163,3 +163,57 @@ def test_no_two_lists_of_parts_derive_the_same_bytes(one: list[str], other: list
 
 def test_bytes_for_one_purpose_are_not_those_for_another() -> None:
     assert RING.derive("link", "a") != RING.derive("visit", "a")
+
+
+def test_a_new_key_is_prepared_before_it_is_used() -> None:
+    ring = KeyRing.new()
+    prepared = ring.with_new_key()
+    assert (ring.prepared, prepared.current) == ((), ring.current)
+    rotated = prepared.rotated()
+    assert rotated.keys == prepared.keys
+    assert (rotated.current,) == prepared.prepared
+    assert (rotated.prepared, rotated.former) == ((), (ring.current,))
+
+
+def test_rotation_makes_a_key_when_none_is_prepared_and_keeps_the_former_ones() -> None:
+    ring = KeyRing.new()
+    rotated = ring.rotated()
+    assert list(rotated.keys) == [ring.current, rotated.current]
+    assert rotated.current != ring.current
+    assert rotated.keys[ring.current] == ring.keys[ring.current]
+    assert KeyRing.load(rotated.dump()) == rotated
+    assert len(set(rotated.rotated().keys.values())) == 3
+
+
+def test_the_oldest_prepared_key_is_used_first() -> None:
+    ring = KeyRing.new().with_new_key().with_new_key()
+    first, second = ring.prepared
+    assert ring.rotated().current == first
+    assert ring.rotated().prepared == (second,)
+
+
+def test_a_dropped_key_makes_no_link_and_still_verifies_the_trail() -> None:
+    ring = KeyRing.new().rotated()
+    first = ring.former[0]
+    dropped = ring.without({first})
+    assert list(dropped.keys) == [ring.current]
+    assert dropped.trail_keys() == ring.trail_keys()
+    assert ring.keys[first] not in dropped.retired.values()
+    with pytest.raises(KeyError):
+        dropped.derive("link", key_id=first)
+    assert KeyRing.load(dropped.dump()) == dropped
+    assert dropped.rotated().without({dropped.current}).trail_keys().keys() >= {first, dropped.current}
+
+
+def test_the_current_key_cannot_be_dropped() -> None:
+    ring = KeyRing.new()
+    with pytest.raises(ValueError):
+        ring.without({ring.current})
+
+
+def test_a_retired_key_is_never_too_short() -> None:
+    ring = KeyRing.new()
+    with pytest.raises(ValueError):
+        KeyRing(ring.current, ring.keys, {"gone": bytes(31)})
+    assert "retired" not in ring.dump()
+    assert repr(ring.rotated().without({ring.current})).count("b'") == 0
