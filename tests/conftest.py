@@ -9,9 +9,10 @@ from hypothesis import HealthCheck, settings
 
 LOOPBACK = ["127.0.0.0/8", "::1", "localhost"]
 
-settings.register_profile("quick", deadline=None, max_examples=100)
-settings.register_profile("ci", deadline=None, max_examples=500, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("ci" if os.environ.get("CI") else "quick")
+# A busy machine is no error: time limits and complaints about slowness are off. `make check` looks briefly.
+settings.register_profile("quick", deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("whole", deadline=None, max_examples=200, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "whole"))
 
 
 @pytest.hookimpl(tryfirst=True)
