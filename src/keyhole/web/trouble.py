@@ -24,7 +24,7 @@ _HARMLESS = re.compile(r"[a-z_]{1,24}")
 
 
 class Trouble(StrEnum):
-    """What a request can meet besides the reasons of a refusal (:class:`keyhole.access.decision.Reason`)."""
+    """What a request can meet besides the reasons of a refusal."""
 
     INVALID = "invalid"
     """The request is not of the form that the OpenAPI document gives."""
