@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mappi
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
+from http import HTTPStatus
 from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -16,8 +18,8 @@ from keyhole.access.decision import Event, Record
 from keyhole.access.secret import Secret
 from keyhole.archive.answer import Archive
 from keyhole.archive.folder import FolderArchive
-from keyhole.errors import KeyholeError
-from keyhole.gateway import keys_file
+from keyhole.errors import ArchiveFailed, KeyholeError, Misconfigured
+from keyhole.gateway import fault, keys_file
 from keyhole.gateway.attendance import Attendance
 from keyhole.gateway.client import client_of
 from keyhole.gateway.current import Current
@@ -29,6 +31,7 @@ from keyhole.gateway.incoming import Incoming, incoming
 from keyhole.gateway.ledger import Ledger
 from keyhole.gateway.openings import Openings
 from keyhole.gateway.pep import Gateway
+from keyhole.gateway.ports import Trail
 from keyhole.gateway.scoping import Capabilities
 from keyhole.gateway.streams import Streams
 from keyhole.gateway.upstream import HttpArchive, Timeouts, basic
@@ -37,7 +40,7 @@ from keyhole.serving.listeners import Apps
 from keyhole.settings import ArchiveSettings, Settings
 from keyhole.store.chain import Signing
 from keyhole.store.database import DatabaseStore, open_store
-from keyhole.store.migrations import migrate
+from keyhole.store.migrations import Schema, check_schema, migrate
 from keyhole.web.api import staff
 from keyhole.web.internal import Internal
 from keyhole.web.metrics import Counted, Metrics, TimedArchive
@@ -46,6 +49,8 @@ from keyhole.web.public import public_app
 from keyhole.web.viewer import ViewerFiles
 
 _READY_SECONDS = 4.0
+_PAUSE = 0.5
+"""Seconds before something in the background is begun anew."""
 _CONNECTIONS = 40
 _SUBJECT = "keyhole"
 
@@ -78,9 +83,20 @@ def open_archive(name: str, settings: ArchiveSettings, whole: Settings) -> Folde
 
 
 def prepare(settings: Settings) -> None:
-    """Make what a first start needs, once, before any worker: the key ring, and the database's schema."""
+    """Make what a first start needs, once, before any worker: the key ring, and the database's schema.
+
+    Any number of processes may do so at once. Raises Misconfigured when there is a database and no key ring: a new
+    one would silently end every link given out, and could not verify the trail.
+    """
+    url = database_url(settings)
+    # Looked at first: whoever makes a database has made its keys before.
+    if check_schema(url) is not Schema.BEHIND and not keys_file.exists(settings.data):
+        raise Misconfigured(
+            f"there is a database, but its keys are not in {settings.data}: put the backup of {keys_file.NAME} there, "
+            "or copy it from another node"
+        )
     keys_file.load(settings.data)
-    migrate(database_url(settings))
+    migrate(url)
 
 
 async def index_folders(settings: Settings, progress: Callable[[str], Progress]) -> None:
@@ -99,6 +115,7 @@ class Base:
     """What the desk and the listeners share."""
 
     store: DatabaseStore
+    ledger: Ledger
     archives: Mapping[str, FolderArchive | HttpArchive]
     sources: Mapping[str, Source]
     desk: Desk
@@ -106,7 +123,9 @@ class Base:
 
 
 @asynccontextmanager
-async def _base(settings: Settings, measured: Callable[[Archive], Archive]) -> AsyncIterator[Base]:
+async def _base(
+    settings: Settings, measured: Callable[[Archive], Archive], trail_of: Callable[[DatabaseStore], Trail]
+) -> AsyncIterator[Base]:
     ring = keys_file.load(settings.data)
     signing = Signing(ring.current, {name: ring.derive("trail", key_id=name) for name in ring.keys})
     async with AsyncExitStack() as stack:
@@ -118,9 +137,11 @@ async def _base(settings: Settings, measured: Callable[[Archive], Archive]) -> A
             stack.push_async_callback(archives[name].close)
         sources = {name: Source(measured(archive), Capabilities()) for name, archive in archives.items()}
         finder = Finder(sources)
+        ledger = Ledger(trail_of(store), now)
         desk = Desk(
             store=store,
             archives=tuple(archives),
+            ledger=ledger,
             ring=ring,
             public_url=settings.public_url,
             longest_share=settings.longest_share,
@@ -128,18 +149,21 @@ async def _base(settings: Settings, measured: Callable[[Archive], Archive]) -> A
             find_series=finder.series,
             now=now,
         )
-        yield Base(store, archives, sources, desk, finder)
+        yield Base(store, ledger, archives, sources, desk, finder)
 
 
 @asynccontextmanager
 async def open_desk(settings: Settings) -> AsyncIterator[Desk]:
     """The desk for a command: the database brought up to date, folders looked over unless a server does so."""
     prepare(settings)
-    async with _base(settings, lambda archive: archive) as base:
+    async with _base(settings, lambda archive: archive, lambda store: store) as base:
         for archive in base.archives.values():
             if isinstance(archive, FolderArchive):
                 await archive.rescan()
-        yield base.desk
+        try:
+            yield base.desk
+        finally:
+            await base.ledger.flush()
 
 
 def build(settings: Settings) -> Apps:
@@ -168,30 +192,37 @@ class Process:
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
         """Open everything, run what runs in the background, and write down what is counted before letting go."""
-        async with _base(self._settings, lambda archive: TimedArchive(archive, self._metrics)) as base:
-            trail = _Measured(base.store, self._metrics)
-            ledger = Ledger(trail, now)
+        async with _base(self._settings, self._timed, self._measured) as base:
             current = Current(base.store, time.monotonic)
             attendance = Attendance(base.store)
             identity = Identity(current, attendance, tuple(base.archives), now)
             streams = Streams(at_once=self._settings.requests_per_visit)
-            self._wire(base, ledger, current, identity, streams)
-            await trail.append([Record(at=now(), event=Event.STARTED, subject=_SUBJECT)])
+            await base.ledger.write(Record(at=now(), event=Event.STARTED, subject=_SUBJECT))
             for archive in base.archives.values():
                 if isinstance(archive, FolderArchive):
                     await archive.start()
-            async with _running(current.follow(), ledger.run(), attendance.run(), enforce(streams, identity)):
-                yield
-            await attendance.write()
-            await ledger.flush()
-            await trail.append([Record(at=now(), event=Event.STOPPED, subject=_SUBJECT)])
+            self._wire(base, current, identity, streams)
+            work = (current.follow, base.ledger.run, attendance.run, partial(enforce, streams, identity))
+            try:
+                async with _in_background(*work):
+                    yield
+            finally:
+                await attendance.write()
+                await base.ledger.flush()
+                await base.ledger.write(Record(at=now(), event=Event.STOPPED, subject=_SUBJECT))
 
-    def _wire(self, base: Base, ledger: Ledger, current: Current, identity: Identity, streams: Streams) -> None:
+    def _timed(self, archive: Archive) -> Archive:
+        return TimedArchive(archive, self._metrics)
+
+    def _measured(self, store: DatabaseStore) -> Trail:
+        return _Measured(store, self._metrics)
+
+    def _wire(self, base: Base, current: Current, identity: Identity, streams: Streams) -> None:
         settings = self._settings
         openings = Openings(
             store=base.store,
             current=current,
-            ledger=ledger,
+            ledger=base.ledger,
             ring=base.desk.ring,
             find=base.finder.studies,
             find_series=base.finder.series,
@@ -201,7 +232,7 @@ class Process:
         gateway = Gateway(
             default_archive=settings.archive_name,
             identity=identity,
-            ledger=ledger,
+            ledger=base.ledger,
             streams=streams,
             fetch=Fetcher(base.sources),
             public_url=settings.public_url.rstrip("/"),
@@ -213,7 +244,7 @@ class Process:
         pages = PublicPages(settings.public_url)
         apps: dict[str, ASGIApp] = {
             "public": public_app(openings, ViewerFiles(settings.viewer), gateway, pages, now),
-            "staff": staff(base.desk, identity, ledger.refuse, settings.archive_name),
+            "staff": staff(base.desk, identity, base.ledger.refuse, settings.archive_name),
             "internal": Internal(_Readiness(current, base.sources), self._metrics, token),
         }
         self._apps = {name: Counted(app, name, self._metrics) for name, app in apps.items()}
@@ -223,15 +254,29 @@ def _incoming(scope: Mapping[str, Any]) -> Incoming:
     return incoming(scope, client_of)
 
 
+Work = Callable[[], Coroutine[Any, Any, None]]
+"""Begins something that never ends."""
+
+
 @asynccontextmanager
-async def _running(*forever: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    tasks = [asyncio.ensure_future(each) for each in forever]
+async def _in_background(*work: Work) -> AsyncIterator[None]:
+    tasks = [asyncio.ensure_future(_for_ever(each)) for each in work]
     try:
         yield
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _for_ever(work: Work) -> None:
+    """Do *work*, and begin anew should it end: without it nothing is withdrawn, counted or confirmed."""
+    while True:
+        try:
+            await work()
+        except Exception as error:  # noqa: BLE001 - the last one who could notice
+            fault.note(error, "working in the background")
+        await asyncio.sleep(_PAUSE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,8 +305,9 @@ class _Readiness:
 
 
 async def _answers(archive: Archive) -> None:
-    async with archive.get("/studies", "limit=1", "application/dicom+json"):
-        pass
+    async with archive.get("/studies", "limit=1", "application/dicom+json") as answer:
+        if answer.status not in (HTTPStatus.OK, HTTPStatus.NO_CONTENT):
+            raise ArchiveFailed("the archive answers no search")
 
 
 async def _holds(check: Awaitable[None]) -> bool:
@@ -269,5 +315,8 @@ async def _holds(check: Awaitable[None]) -> bool:
         async with asyncio.timeout(_READY_SECONDS):
             await check
     except (KeyholeError, TimeoutError):
+        return False
+    except Exception as error:  # noqa: BLE001 - an answer all the same: not ready
+        fault.note(error, "finding out whether this process is ready")
         return False
     return True

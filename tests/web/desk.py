@@ -17,6 +17,7 @@ from keyhole.access.subject import ANONYMOUS, Subject
 from keyhole.errors import ArchiveFailed, StoreFailed
 from keyhole.gateway.desk import Desk
 from keyhole.gateway.identify import Holder
+from keyhole.gateway.ledger import Ledger
 from keyhole.identity import apikey, credential
 from keyhole.sharing.link import KeyRing
 
@@ -131,11 +132,15 @@ class World:
     queries: list[bytes] = field(default_factory=list)
     archive_error: ArchiveFailed | None = None
 
+    def __post_init__(self) -> None:
+        self.ledger = Ledger(self.rows, lambda: self.now)
+
     @property
     def desk(self) -> Desk:
         return Desk(
             store=self.rows,  # type: ignore[arg-type]
             archives=("main", "research"),
+            ledger=self.ledger,
             ring=self.ring,
             public_url="https://images.example.org",
             longest_share=timedelta(days=30),

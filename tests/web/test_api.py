@@ -165,13 +165,15 @@ async def test_what_cannot_be_shared_is_refused_and_nothing_happens(
     assert world.rows.held == {}
 
 
-async def test_who_may_not_share_is_refused_and_that_is_on_the_trail(
-    reader: Client, refused: list[Record], world: World
-) -> None:
+async def test_who_may_not_share_is_refused_and_that_is_on_the_trail(reader: Client, world: World) -> None:
     assert told(await reader.ask("POST", SHARES, WEEK)) == (403, "no-grant")
-    assert [(record.event, record.reason) for record in refused] == [(Event.REFUSAL, Reason.NO_GRANT)]
-    assert refused[0].subject.startswith("key:")
-    assert refused[0].personal["address"] == "192.0.2.7"
+    await world.ledger.flush()
+    [row] = world.rows.trail
+    refusal = row.record
+    assert (refusal.event, refusal.reason, refusal.action) == (Event.REFUSAL, Reason.NO_GRANT, Action.SHARE)
+    assert (refusal.archive, refusal.study) == ("main", CT)
+    assert refusal.subject.startswith("key:")
+    assert refusal.personal["address"] == "192.0.2.7"
 
 
 async def test_a_key_does_not_exceed_its_ceiling(stranger: Client, world: World) -> None:

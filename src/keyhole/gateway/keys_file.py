@@ -13,6 +13,11 @@ from keyhole.sharing.link import KeyRing
 NAME = "keys.json"
 
 
+def exists(folder: Path) -> bool:
+    """Whether there is a ring in *folder*, good or bad."""
+    return os.path.lexists(folder / NAME)
+
+
 def load(folder: Path) -> KeyRing:
     """The ring in *folder*; made at the first call, by exactly one of any number of processes.
 
@@ -42,5 +47,15 @@ def _make(path: Path) -> None:
             os.fsync(file.fileno())
         with contextlib.suppress(FileExistsError):  # another process was first, and its ring is as good
             path.hardlink_to(draft)
+        _keep_name(path.parent)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _keep_name(folder: Path) -> None:
+    """Return when the names in *folder* are durable: links are given out that nothing but this file can make again."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -12,6 +13,8 @@ from keyhole.access.pdp import decide
 from keyhole.access.resource import Action, Resource
 from keyhole.access.share import Share, ShareKind, Visit
 from keyhole.access.subject import ANONYMOUS
+from keyhole.errors import ArchiveFailed
+from keyhole.gateway import fault
 from keyhole.gateway.client import Client
 from keyhole.gateway.current import Current
 from keyhole.gateway.ledger import Ledger
@@ -84,6 +87,11 @@ class Store(Shares, Visits, Protocol):
     """What openings are kept in."""
 
 
+_CODE = re.compile("[a-z2-7]{32}")
+_NO_ID = "a" * 16
+_NO_SECRET = Secret("")
+"""What is checked in place of a share or a secret that cannot be, so that it takes as long."""
+
 Headers = Sequence[tuple[bytes, bytes]]
 
 Identify = Callable[[str, Headers], Awaitable["Visit | Deny"]]
@@ -142,13 +150,14 @@ class Openings:
 
     async def redeem(self, code: str, client: Client) -> Opened | Deny:
         """Begin the visit that an application prepared for the holder of *code*."""
+        code = code.strip().lower()
+        if _CODE.fullmatch(code) is None:
+            return self._refuse(Reason.WRONG_SECRET, client)
         now = self.now()
         secret = link.new_secret()
-        record = Record(
-            at=now, event=Event.VISIT_BEGUN, subject="visit", action=Action.SEARCH, personal=client.personal()
-        )
+        record = Record(at=now, event=Event.VISIT_BEGUN, subject="visit", personal=client.personal())
         visit = await self.store.redeem_visit(
-            Secret(code.strip().lower()).digest(), secret.digest(), now, now + visiting.LONGEST, record
+            Secret(code).digest(), secret.digest(), now, now + visiting.LONGEST, record
         )
         if visit is None:
             return self._refuse(Reason.WRONG_SECRET, client)
@@ -168,8 +177,9 @@ class Openings:
             case Deny() as refusal:
                 return refusal
             case Allow(reach):
-                await self.ledger.release(self._access(visit, client))
-                return Shown(visit.id, visit.ends_at, await self._studies(visit.archive, reach), visit.limited)
+                access = self._access(visit, client)
+                await self.ledger.release(access)
+                return Shown(visit.id, visit.ends_at, await self._studies(access, reach), visit.limited)
 
     async def lasts(self, visit_id: str, headers: Headers, *, present: bool) -> Deny | None:
         """None while the visit runs. Asking is not being there, unless *present*: that takes the visit's credential.
@@ -209,17 +219,17 @@ class Openings:
     async def _held(self, share_id: str, shown: str, client: Client) -> Share | Deny:
         """The share, if *shown* is its secret. Unknown share and wrong secret are one answer, after the same work."""
         share = await self.store.share(share_id) if link.is_id(share_id) else None
-        secret = link.parse_secret(shown) or Secret(shown)
-        right = link.verify(share or self._nobodys(share_id), secret, self.ring)
+        secret = link.parse_secret(shown) or _NO_SECRET
+        right = link.verify(share or self._nobodys(), secret, self.ring)
         if share is None or not right:
             return self._refuse(Reason.WRONG_SECRET, client, share)
         return share
 
-    def _nobodys(self, share_id: str) -> Share:
+    def _nobodys(self) -> Share:
         """A share that is not kept anywhere, to check secrets against in the same time."""
         now = self.now()
         return Share(
-            id=share_id[:16],
+            id=_NO_ID,
             archive="archive",
             resources=(Resource.of("archive", "0"),),
             kind=ShareKind.VIEW,
@@ -259,11 +269,17 @@ class Openings:
             personal=client.personal(),
         )
 
-    async def _studies(self, archive: str, reach: Scope) -> tuple[ShownStudy, ...]:
+    async def _studies(self, access: Record, reach: Scope) -> tuple[ShownStudy, ...]:
+        """What *reach* holds. That the archive could not tell is on the trail as well."""
+        archive = access.archive or ""
         wanted = list(studies_of(reach, archive))
         query = f"includefield=00081030&StudyInstanceUID={','.join(wanted)}".encode()
-        items = await self.find(archive, reach, query)
-        return tuple([await self._study(archive, reach, item) for item in items])
+        try:
+            items = await self.find(archive, reach, query)
+            return tuple([await self._study(archive, reach, item) for item in items])
+        except ArchiveFailed as error:
+            self.ledger.refuse(replace(access, event=Event.FAILURE, reason=fault.named(error)))
+            raise
 
     async def _study(self, archive: str, reach: Scope, item: Mapping[str, Any]) -> ShownStudy:
         uid = _text(item, "0020000D")

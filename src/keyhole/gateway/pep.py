@@ -21,7 +21,6 @@ from keyhole.access.subject import ANONYMOUS
 from keyhole.dicom import dicomweb
 from keyhole.dicom.query import SEARCHES, RetrieveQuery, SearchQuery, parse_retrieve, parse_search
 from keyhole.dicom.route import Match, Refusal
-from keyhole.errors import ArchiveFailed, ArchiveTimeout, ForeignAnswer, StoreFailed
 from keyhole.gateway import fault
 from keyhole.gateway.fetch import Answer, Fetch, Order, Unanswerable
 from keyhole.gateway.identify import NOBODY, Holder, Identity
@@ -34,14 +33,6 @@ _READING = ("GET", "HEAD")
 _LOOKING = (*_READING, "OPTIONS")
 _COUNTED_EVERY = 1.0
 """Seconds after which what was sent of a long answer is counted, though it has not ended."""
-
-_FAILURES: Mapping[type[BaseException], Reason] = {
-    ArchiveTimeout: Reason.ARCHIVE_TIMEOUT,
-    ForeignAnswer: Reason.FOREIGN_ANSWER,
-    ArchiveFailed: Reason.ARCHIVE_FAILED,
-    StoreFailed: Reason.STORE_FAILED,
-}
-"""What breakage is called on the trail and to the client, the narrower kinds first. Everything else is our fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +77,7 @@ class Gateway:
         try:
             stop = await self._pass_through(request, receive, begun)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is told to nobody and yet on record
-            stop = Stop(_named(error), failed=True)
+            stop = Stop(fault.named(error), failed=True)
         if stop is None:
             self.decided("allowed")
             return
@@ -168,7 +159,7 @@ class Gateway:
             return None
         except Exception as error:  # noqa: BLE001 - the same as above, where it is known who asked for what
             broken = error.__cause__ if isinstance(error, Cut) else error
-            return Stop(_named(broken), holder, question.ask, failed=True)
+            return Stop(fault.named(broken), holder, question.ask, failed=True)
         return None if running.ended is None else Stop(running.ended, holder, question.ask)
 
     async def _answer(self, request: Incoming, order: Order, access: Record, send: Send) -> None:
@@ -254,13 +245,3 @@ class _Tally:
             self._ledger.count(self._access, self._images - self._told, self._bytes)
         self._told, self._bytes = self._images, 0
         self._at = time.monotonic()
-
-
-def _named(error: BaseException | None) -> Reason:
-    """What *error* is called. Of one that nobody foresaw the log is told as well."""
-    for kind, reason in _FAILURES.items():
-        if isinstance(error, kind):
-            return reason
-    if error is not None:
-        fault.note(error, "answering a request")
-    return Reason.FAULT

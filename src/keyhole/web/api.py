@@ -13,14 +13,13 @@ from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
-from keyhole.access.decision import Reason
 from keyhole.access.share import ShareChange
 from keyhole.access.subject import Subject
 from keyhole.errors import KeyholeError
 from keyhole.gateway.client import Client
-from keyhole.gateway.desk import Desk, NotAllowed, ShareOrder
+from keyhole.gateway.desk import Desk, ShareOrder
 from keyhole.web import shapes, studies, trouble
-from keyhole.web.door import OPENAPI, Door, Identity, Refuse, client_of, refusal
+from keyhole.web.door import OPENAPI, Door, Identity, Refuse, client_of
 from keyhole.web.trouble import Problem
 
 LARGEST_BODY = 64 * 1024
@@ -92,7 +91,7 @@ async def list_shares(asks: Asks, page: Annotated[shapes.SharePage, Query()]) ->
 @routes.get("/shares/{share}", tags=["shares"], summary="Show a share")
 async def show_share(asks: Asks, share: ShareId) -> shapes.ShownShare:
     """Without its link: ask for that by itself."""
-    return shapes.ShownShare.of(await asks.desk.share(asks.subject, share), asks.now)
+    return shapes.ShownShare.of(await asks.desk.share(asks.subject, share, asks.client), asks.now)
 
 
 @routes.get("/shares/{share}/link", tags=["shares"], summary="Show the link of a share again")
@@ -120,7 +119,7 @@ async def change_share(asks: Asks, share: ShareId, wanted: shapes.Change) -> sha
 @routes.delete("/shares/{share}", status_code=204, tags=["shares"], summary="Withdraw a share")
 async def withdraw_share(asks: Asks, share: ShareId) -> None:
     """Its link opens nothing any more, and running visits end within a second. Done twice, it stays as it was."""
-    held = await asks.desk.share(asks.subject, share)
+    held = await asks.desk.share(asks.subject, share, asks.client)
     if held.withdrawn_at is None:
         await asks.desk.change_share(asks.subject, share, ShareChange(withdrawn_at=asks.now), asks.client)
 
@@ -128,7 +127,7 @@ async def withdraw_share(asks: Asks, share: ShareId) -> None:
 @routes.get("/shares/{share}/timeline", tags=["shares"], summary="Show what happened with a share")
 async def show_timeline(asks: Asks, share: ShareId) -> shapes.Timeline:
     """Oldest first: made, changed, opened, looked at, refused."""
-    rows = await asks.desk.timeline(asks.subject, share)
+    rows = await asks.desk.timeline(asks.subject, share, asks.client)
     return shapes.Timeline(events=tuple(map(shapes.Happening.of, rows)))
 
 
@@ -143,20 +142,13 @@ async def prepare_visit(asks: Asks, wanted: shapes.NewVisit) -> shapes.PreparedV
 @routes.get("/studies", tags=["studies"], summary="Search the studies that this key may see")
 async def find_studies(asks: Asks, wanted: Annotated[shapes.StudySearch, Query()]) -> shapes.StudyList:
     """In plain names; the DICOMweb root of the public listener answers the same in DICOM JSON."""
-    found = await asks.desk.find_studies(asks.subject, wanted.archive or asks.archive, studies.query(wanted))
+    archive = wanted.archive or asks.archive
+    found = await asks.desk.find_studies(asks.subject, archive, studies.query(wanted), asks.client)
     return shapes.StudyList(studies=[studies.plain(item) for item in found])
 
 
 async def _broken(_: Request, error: Exception) -> Response:
     return trouble.of_error(error if isinstance(error, KeyholeError) else KeyholeError()).response()
-
-
-async def _not_allowed(request: Request, error: Exception) -> Response:
-    """Refused by the decision point: on the trail like every refusal."""
-    reason = error.reason if isinstance(error, NotAllowed) else Reason.NO_GRANT
-    state = request.app.state
-    state.refuse(refusal(request.scope, request.state.subject.name, reason, state.desk.now()))
-    return await _broken(request, error)
 
 
 async def _wrong_fields(_: Request, error: Exception) -> Response:
@@ -171,7 +163,7 @@ async def _framework(_: Request, error: Exception) -> Response:
 def staff(desk: Desk, identity: Identity, refuse: Refuse, archive: str) -> ASGIApp:
     """The staff listener's application. *archive* is the one that is meant when none is named."""
     app = _describe(_application())
-    app.state.desk, app.state.archive, app.state.refuse = desk, archive, refuse
+    app.state.desk, app.state.archive = desk, archive
     return Door(app, identity, refuse, desk.now)
 
 
@@ -193,7 +185,6 @@ def _application() -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
         exception_handlers={
             KeyholeError: _broken,
-            NotAllowed: _not_allowed,
             RequestValidationError: _wrong_fields,
             HTTPException: _framework,
             Exception: _broken,
