@@ -23,8 +23,10 @@ from keyhole.store.visits import seen as move_seen
 from keyhole.store.writer import Writer
 
 
-def open_store(url: str, signing: Signing, heads: Path) -> DatabaseStore:
+def open_store(url: str, signing: Signing | Callable[[], Signing], heads: Path) -> DatabaseStore:
     """The store at *url* (``sqlite:///…``, ``postgresql://…``), with the heads of its trail in the folder *heads*.
+
+    *signing* is called each time it is needed, from a thread, when it is something to call: keys may change.
 
     Nothing is connected yet, and the schema is not looked at: see :func:`keyhole.store.migrations.check_schema`.
     Raises Misconfigured when *url* is neither.
@@ -43,12 +45,12 @@ class DatabaseStore:
     itself: then it may have, with its record.
     """
 
-    def __init__(self, backend: Backend, signing: Signing, heads: Heads) -> None:
-        """Keep everything in *backend*, signing the trail with *signing*."""
+    def __init__(self, backend: Backend, signing: Signing | Callable[[], Signing], heads: Heads) -> None:
+        """Keep everything in *backend*, signing the trail with *signing*, or what it returns."""
         self._backend = backend
-        self._signing = signing
+        self._signing = signing if callable(signing) else lambda: signing
         self._heads = heads
-        self._writer = Writer(backend, signing, heads)
+        self._writer = Writer(backend, self._signing, heads)
         self._readers = Readers(backend)
 
     # -- trail
@@ -68,7 +70,7 @@ class DatabaseStore:
     async def verify(self, progress: Callable[[int, int], None] | None = None) -> verify.Intact | verify.Broken:
         """Whether the whole trail is as it was written; *progress* is told (rows done, rows in all) from a thread."""
         outside = await asyncio.to_thread(self._heads.read)
-        return await self._readers.snapshot(lambda tx: verify.check(tx, self._signing, outside, progress))
+        return await self._readers.snapshot(lambda tx: verify.check(tx, self._signing(), outside, progress))
 
     # -- shares
 
@@ -83,6 +85,10 @@ class DatabaseStore:
         return await self._readers.snapshot(
             lambda tx: shares.some(tx, creator=creator, study=study, after=after, limit=limit)
         )
+
+    async def link_keys(self, now: datetime) -> Mapping[str, int]:
+        """How many shares that are not over at *now* have a link of each key, by the key's id in the ring."""
+        return await self._readers.read(lambda tx: shares.link_keys(tx, now))
 
     async def add_share(self, share: Share, record: Record) -> None:
         """Keep a new *share*."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from sqlalchemy import and_, bindparam, insert, or_, select, update
+from datetime import datetime
+
+from sqlalchemy import and_, bindparam, func, insert, or_, select, update
 
 from keyhole.access.decision import Record
 from keyhole.access.share import Share, ShareChange
 from keyhole.store import schema, visits
+from keyhole.store.chain import micros
 from keyhole.store.rows import share_values, to_share
 from keyhole.store.rules import changed
 from keyhole.store.sql import Statement, Transaction
@@ -54,6 +57,12 @@ def some(tx: Transaction, *, creator: str | None, study: str | None, after: str 
             return []
         query = query.where(or_(_s.created_at < last[0][0], and_(_s.created_at == last[0][0], _s.id < after)))
     return [to_share(row) for row in tx.select(query)]
+
+
+def link_keys(tx: Transaction, now: datetime) -> dict[str, int]:
+    """How many shares that are not over at *now* have a link of each key."""
+    live = (_s.withdrawn_at.is_(None), _s.expires_at > micros(now))
+    return dict(tx.select(select(_s.key_id, func.count()).where(*live).group_by(_s.key_id)))
 
 
 def add(tx: Change, share: Share, record: Record) -> None:

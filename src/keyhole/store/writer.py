@@ -75,8 +75,11 @@ Outcome = tuple[Job[Any], Any, Exception | None]
 class Writer:
     """The thread, and the queue in front of it."""
 
-    def __init__(self, backend: Backend, signing: Signing, heads: Heads) -> None:
-        """Write to *backend*; the thread starts with the first job, so that a process may fork before it."""
+    def __init__(self, backend: Backend, signing: Callable[[], Signing], heads: Heads) -> None:
+        """Write to *backend*; the thread starts with the first job, so that a process may fork before it.
+
+        *signing* is asked for each group, in the thread: the keys may change meanwhile.
+        """
         self._backend = backend
         self._signing = signing
         self._heads = heads
@@ -186,7 +189,7 @@ class Writer:
         return result
 
     def _commit(self, change: Change, start: Head) -> Head:
-        rows = list(extend(start, change.drafts, self._signing))
+        rows = list(extend(start, change.drafts, self._signing()))
         with self._backend.pipeline(self._session.connection()):
             if rows:
                 trail.append(change, rows)
