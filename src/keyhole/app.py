@@ -19,7 +19,7 @@ from keyhole.access.secret import Secret
 from keyhole.archive.answer import Archive
 from keyhole.archive.folder import FolderArchive
 from keyhole.errors import ArchiveFailed, KeyholeError, Misconfigured
-from keyhole.gateway import fault, keys_file
+from keyhole.gateway import capabilities_file, fault, keys_file
 from keyhole.gateway.attendance import Attendance
 from keyhole.gateway.client import client_of
 from keyhole.gateway.current import Current
@@ -32,12 +32,13 @@ from keyhole.gateway.ledger import Ledger
 from keyhole.gateway.openings import Openings
 from keyhole.gateway.pep import Gateway
 from keyhole.gateway.ports import Trail
-from keyhole.gateway.scoping import Capabilities
+from keyhole.gateway.ring_file import RingFile
 from keyhole.gateway.streams import Streams
 from keyhole.gateway.upstream import HttpArchive, Timeouts, basic
 from keyhole.gateway.withdrawal import enforce
 from keyhole.serving.listeners import Apps
 from keyhole.settings import ArchiveSettings, Settings
+from keyhole.sharing.link import KeyRing
 from keyhole.store.chain import Signing
 from keyhole.store.database import DatabaseStore, open_store
 from keyhole.store.migrations import Schema, check_schema, migrate
@@ -99,6 +100,11 @@ def prepare(settings: Settings) -> None:
     migrate(url)
 
 
+def signing(ring: KeyRing) -> Signing:
+    """The keys of the trail: the current one signs, and those of dropped keys still verify."""
+    return Signing(ring.current, ring.trail_keys())
+
+
 async def index_folders(settings: Settings, progress: Callable[[str], Progress]) -> None:
     """Index the folders among the archives, unless a running process does; *progress* gives each a bar."""
     for name, each in settings.every_archive().items():
@@ -126,16 +132,18 @@ class Base:
 async def _base(
     settings: Settings, measured: Callable[[Archive], Archive], trail_of: Callable[[DatabaseStore], Trail]
 ) -> AsyncIterator[Base]:
-    ring = keys_file.load(settings.data)
-    signing = Signing(ring.current, {name: ring.derive("trail", key_id=name) for name in ring.keys})
+    ring = RingFile(settings.data, time.monotonic)
     async with AsyncExitStack() as stack:
-        store = open_store(database_url(settings), signing, settings.data)
+        store = open_store(database_url(settings), lambda: signing(ring.ring()), settings.data)
         stack.push_async_callback(store.close)
         archives = {}
         for name, each in settings.every_archive().items():
             archives[name] = open_archive(name, each, settings)
             stack.push_async_callback(archives[name].close)
-        sources = {name: Source(measured(archive), Capabilities()) for name, archive in archives.items()}
+        sources = {
+            name: Source(measured(archive), capabilities_file.of(settings.data, name, archive.root))
+            for name, archive in archives.items()
+        }
         finder = Finder(sources)
         ledger = Ledger(trail_of(store), now)
         desk = Desk(

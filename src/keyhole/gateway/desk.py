@@ -42,7 +42,7 @@ class Desk(KeyDesk):
     ArchiveFailed and StoreFailed for what is broken; nothing has changed then.
     """
 
-    ring: link.KeyRing
+    ring: link.Ring
     public_url: str
     longest_share: timedelta
     find: Find

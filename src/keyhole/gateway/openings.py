@@ -108,7 +108,7 @@ class Openings:
     store: Store
     current: Current
     ledger: Ledger
-    ring: link.KeyRing
+    ring: link.Ring
     find: Find
     find_series: FindSeries
     identify: Identify

@@ -1,0 +1,72 @@
+"""What each archive was found able to do: written by ``keyhole doctor``, read when a process starts."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from keyhole.gateway.scoping import Capabilities
+
+NAME = "capabilities.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probed:
+    """What one archive did when it was asked. ``root`` tells when the record is about another server by now.
+
+    ``empty`` is the status of a search that finds nothing (200 with ``[]``, or 204). ``thumbnails`` None: there was no
+    picture to ask for.
+    """
+
+    root: str
+    at: str
+    uid_lists: bool
+    relational: bool
+    largest_page: int | None
+    empty: int
+    thumbnails: bool | None
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """The part that searches are made by."""
+        return Capabilities(self.uid_lists, self.relational, self.largest_page)
+
+
+def read(folder: Path) -> dict[str, Probed]:
+    """The records in *folder* by archive. Whatever is no record is left out: it is then as if never probed."""
+    try:
+        content = json.loads((folder / NAME).read_bytes())
+        return {name: _probed(record) for name, record in content.items()}
+    except (OSError, ValueError, TypeError, AttributeError, KeyError):
+        return {}
+
+
+def _probed(record: Mapping[str, object]) -> Probed:
+    values = {field.name: record[field.name] for field in fields(Probed)}
+    page = values["largest_page"]
+    if page is not None and (not isinstance(page, int) or page < 1):
+        raise ValueError("a page has at least one result")
+    return Probed(**values)  # type: ignore[arg-type]
+
+
+def write(folder: Path, records: Mapping[str, Probed]) -> None:
+    """Replace the records in *folder*, at once; OSError when that cannot be."""
+    content = json.dumps({name: asdict(record) for name, record in records.items()}, indent=2) + "\n"
+    handle, name = tempfile.mkstemp(prefix=f"{NAME}.", dir=folder)
+    draft = Path(name)
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write(content)
+        draft.replace(folder / NAME)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def of(folder: Path, archive: str, root: str) -> Capabilities:
+    """What *archive* is able to do; what most archives are, when it was not probed, or has moved since."""
+    record = read(folder).get(archive)
+    return Capabilities() if record is None or record.root != root else record.capabilities
