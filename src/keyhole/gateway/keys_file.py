@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from keyhole.errors import Misconfigured
@@ -34,6 +36,41 @@ def load(folder: Path) -> KeyRing:
         raise Misconfigured(f"the key file {path} cannot be used: {error.strerror}") from None
     except ValueError:
         raise Misconfigured(f"{path} is not a key ring: put the backup of it back") from None
+
+
+def change(folder: Path, how: Callable[[KeyRing], KeyRing]) -> KeyRing:
+    """Replace the ring in *folder* by what *how* makes of it, at once; one process after the other. The new ring.
+
+    What *how* raises changes nothing. The file keeps its owner. Raises Misconfigured as :func:`load` does.
+    """
+    lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        ring = how(load(folder))
+        put(folder, ring)
+    except OSError as error:
+        raise Misconfigured(f"the key file in {folder} cannot be replaced: {error.strerror}") from None
+    finally:
+        os.close(lock)
+    return ring
+
+
+def put(folder: Path, ring: KeyRing) -> None:
+    """Have *ring* in *folder*, durably, in place of any other; OSError when that cannot be."""
+    path = folder / NAME
+    handle, name = tempfile.mkstemp(prefix=f"{NAME}.", dir=folder)
+    draft = Path(name)
+    try:
+        with os.fdopen(handle, "w") as file:
+            if path.exists() and path.stat().st_uid != os.geteuid():
+                os.fchown(file.fileno(), path.stat().st_uid, path.stat().st_gid)  # root at the service's file
+            file.write(ring.dump())
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+        _keep_name(folder)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _make(path: Path) -> None:
