@@ -84,10 +84,8 @@ async def refuse(
     if below_visit and reason in (Reason.NOT_CANONICAL, Reason.BAD_QUERY):
         status = 404
     fields = {**ALWAYS, **_ask_for(reason, status), **(extra or {})}
-    said = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": _WORDS[status]}
-    body = json.dumps(said).encode()
-    fields["content-length"] = str(len(body))
-    await whole(send, status, "application/problem+json", None if head else body, fields)
+    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": _WORDS[status]}
+    await whole(send, status, "application/problem+json", json.dumps(body).encode(), fields, head=head)
 
 
 def _ask_for(reason: Reason, status: int) -> dict[str, str]:
@@ -102,14 +100,20 @@ def _ask_for(reason: Reason, status: int) -> dict[str, str]:
 
 
 async def whole(
-    send: Send, status: int, content_type: str | None, body: bytes | None, fields: Mapping[str, str]
+    send: Send,
+    status: int,
+    content_type: str | None,
+    body: bytes | None,
+    fields: Mapping[str, str],
+    *,
+    head: bool = False,
 ) -> None:
-    """Answer with *body*; None for the head alone, of a body whose length is not known."""
+    """Answer with *body*, or with the *head* that belongs to it; None for a body whose length is not known."""
     known = {} if content_type is None else {"content-type": content_type}
     if body:
         known["content-length"] = str(len(body))
     await send({"type": "http.response.start", "status": status, "headers": headers({**known, **fields})})
-    await send({"type": "http.response.body", "body": body or b""})
+    await send({"type": "http.response.body", "body": b"" if head else body or b""})
 
 
 class Begun:
