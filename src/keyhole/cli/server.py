@@ -66,8 +66,21 @@ def serve(  # noqa: PLR0913, PLR0917 - the settings that are often tried out
         }
     )
     prepare(settings)
+    tell_of_missing_keys(settings)
     index(settings)
     raise typer.Exit(run(BUILD, settings))
+
+
+def tell_of_missing_keys(settings: Settings) -> None:
+    """Say it when links that were given out cannot be opened here: a node's ring may be another one's copy, or lost."""
+    from keyhole.operations.ring import lacking  # noqa: PLC0415 - the same
+
+    links = asyncio.run(lacking(settings))
+    if links:
+        speech.say(
+            f"{speech.plural(links, 'live link')} cannot be opened here: their key is not in {settings.data}/keys.json",
+            hint="copy keys.json from the node that made them, or make new links for their shares",
+        )
 
 
 def index(settings: Settings) -> None:

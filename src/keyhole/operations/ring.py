@@ -50,6 +50,14 @@ async def listed(settings: Settings) -> list[RingKey]:
         return keys_of(keys_file.load(settings.data), await store.link_keys(now()))
 
 
+async def lacking(settings: Settings) -> int:
+    """How many live links cannot be opened with this ring."""
+    async with opened(settings) as store:
+        needed = await store.link_keys(now())
+    ring = keys_file.load(settings.data)
+    return sum(links for name, links in needed.items() if name not in ring.keys)
+
+
 async def rotate(settings: Settings, subject: Subject) -> KeyRing:
     """Make new links with another key from now on: the oldest prepared one, or a new one."""
     return await _changed(settings, subject, "rotated", KeyRing.rotated)
@@ -58,6 +66,11 @@ async def rotate(settings: Settings, subject: Subject) -> KeyRing:
 async def add(settings: Settings, subject: Subject) -> KeyRing:
     """Prepare a key, to be given to every node before links are made with it."""
     return await _changed(settings, subject, "prepared", KeyRing.with_new_key)
+
+
+async def prunable(settings: Settings) -> tuple[str, ...]:
+    """The former keys that no live link needs."""
+    return tuple(key.id for key in await listed(settings) if key.state == "former" and not key.links)
 
 
 async def prune(settings: Settings, subject: Subject) -> tuple[str, ...]:
@@ -69,12 +82,10 @@ async def prune(settings: Settings, subject: Subject) -> tuple[str, ...]:
     age = now().timestamp() - (settings.data / keys_file.NAME).stat().st_mtime
     if 0 <= age < SETTLED_AFTER:
         raise Refused("the key ring has only just changed", f"prune it {SETTLED_AFTER:g} seconds later")
-    async with opened(settings) as store:
-        needed = await store.link_keys(now())
-        unneeded = tuple(name for name in keys_file.load(settings.data).former if name not in needed)
-    if unneeded:
-        await _changed(settings, subject, "pruned", lambda ring: ring.without(set(unneeded)))
-    return unneeded
+    dropped = await prunable(settings)
+    if dropped:
+        await _changed(settings, subject, "pruned", lambda ring: ring.without(set(dropped)))
+    return dropped
 
 
 async def _changed(settings: Settings, subject: Subject, what: str, how: Callable[[KeyRing], KeyRing]) -> KeyRing:
