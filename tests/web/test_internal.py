@@ -21,7 +21,7 @@ from keyhole.archive.answer import ArchiveAnswer
 from keyhole.errors import ArchiveFailed
 from keyhole.web.internal import Internal
 from keyhole.web.metrics import Counted, Metrics, TimedArchive
-from tests.web.asgi_client import Client
+from tests.web.staff.client import Client
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 TOKEN = "a-token-of-some-length"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from http import HTTPStatus
 from importlib.metadata import version
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
@@ -16,10 +18,10 @@ from starlette.types import ASGIApp
 from keyhole.access.share import ShareChange
 from keyhole.access.subject import Subject
 from keyhole.errors import KeyholeError
-from keyhole.gateway.client import Client
+from keyhole.gateway.client import Client, client_of
 from keyhole.gateway.desk import Desk, ShareOrder
 from keyhole.web import shapes, studies, trouble
-from keyhole.web.door import OPENAPI, Door, Identity, Refuse, client_of
+from keyhole.web.door import OPENAPI, Door, Identity, Refuse
 from keyhole.web.trouble import Problem
 
 LARGEST_BODY = 64 * 1024
@@ -155,9 +157,16 @@ async def _wrong_fields(_: Request, error: Exception) -> Response:
     return trouble.of_fields(error.errors() if isinstance(error, RequestValidationError) else ()).response()
 
 
-async def _framework(_: Request, error: Exception) -> Response:
-    status, headers = (error.status_code, error.headers) if isinstance(error, HTTPException) else (500, None)
+async def _framework(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    headers = {"allow": ", ".join(_methods(request.url.path))} if status == HTTPStatus.METHOD_NOT_ALLOWED else None
     return trouble.of_status(status).response(headers)
+
+
+def _methods(path: str) -> list[str]:
+    """All methods at *path*; the framework names those of one route only."""
+    found = (route for route in routes.routes if isinstance(route, APIRoute) and route.path_regex.fullmatch(path))
+    return sorted({method for route in found for method in route.methods or ()})
 
 
 def staff(desk: Desk, identity: Identity, refuse: Refuse, archive: str) -> ASGIApp:

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from keyhole.access.decision import Deny, Event, Reason, Record
 from keyhole.access.subject import ANONYMOUS, Kind
 from keyhole.errors import KeyholeError
-from keyhole.gateway.client import Client
+from keyhole.gateway.client import client_of
 from keyhole.gateway.identify import Holder
 from keyhole.gateway.relay import ALWAYS
 from keyhole.identity.credential import Headers
@@ -37,13 +37,6 @@ class Identity(Protocol):
 
 Refuse = Callable[[Record], None]
 """Note a refusal for the trail (:meth:`keyhole.gateway.ledger.Ledger.refuse`)."""
-
-
-def client_of(scope: Scope) -> Client:
-    """Where a request comes from: its socket's address, which the server has replaced by a trusted proxy's word."""
-    address = scope["client"][0] if scope.get("client") else "unknown"
-    agent = next((value for name, value in scope["headers"] if name == b"user-agent"), b"")
-    return Client(address, agent.decode("latin-1"))
 
 
 def refusal(scope: Scope, subject: str, reason: Reason, now: datetime) -> Record:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Literal, Protocol, Self, cast
@@ -29,6 +30,12 @@ def _duration(value: object) -> timedelta:
     return when.duration(value)
 
 
+def _day(value: object) -> dt.date:
+    if not isinstance(value, str) or not _DAY.fullmatch(value):
+        raise ValueError("is not a day such as 2026-03-01")
+    return dt.date.fromisoformat(value)
+
+
 def _uid(value: object) -> str:
     if not isinstance(value, str) or not is_uid(value):
         raise ValueError("is not a UID: digits and dots, at most 64 characters")
@@ -43,7 +50,11 @@ Instant = Annotated[
 Duration = Annotated[
     timedelta,
     BeforeValidator(_duration),
-    WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,6}[dhm]$", "examples": ["7d"]}),
+    WithJsonSchema({"type": "string", "pattern": "^(?=.*[1-9])[0-9]{1,6}[dhm]$", "examples": ["7d"]}),
+]
+Day = Annotated[dt.date, BeforeValidator(_day)]
+TimeOfDay = Annotated[
+    dt.time, WithJsonSchema({"type": "string", "pattern": "^[0-9]{2}:[0-9]{2}:[0-9]{2}", "examples": ["10:15:00"]})
 ]
 UID = Annotated[
     str,
@@ -58,6 +69,9 @@ Id = Annotated[str, StringConstraints(pattern=r"^[a-z2-7]{16}$", strict=True)]
 Match = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f\\]+$")]
 
 
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+
 def _without_null(schema: JsonDict) -> None:
     """Say in the schema, too, that null is not taken."""
     for field in cast("dict[str, JsonDict]", schema["properties"]).values():
@@ -66,6 +80,17 @@ def _without_null(schema: JsonDict) -> None:
                 del field["anyOf"]
                 field.pop("default", None)
                 field.update(wanted)
+
+
+def _one_end(schema: JsonDict) -> None:
+    _without_null(schema)
+    schema["oneOf"] = [{"required": ["expires_at"]}, {"required": ["for"]}]
+
+
+def _one_end_at_most(schema: JsonDict) -> None:
+    _without_null(schema)
+    schema["minProperties"] = 1
+    schema["not"] = {"required": ["expires_at", "for"]}
 
 
 class _Taken(BaseModel):
@@ -82,6 +107,8 @@ class _Taken(BaseModel):
 class NewShare(_Taken):
     """What to share, and until when: either ``expires_at`` or ``for``."""
 
+    model_config = ConfigDict(json_schema_extra=_one_end)
+
     studies: Studies = Field(description="StudyInstanceUIDs")
     series: UID | None = Field(default=None, description="only this series (SeriesInstanceUID) of the one study")
     archive: ArchiveName | None = Field(default=None, description="the default archive when left out")
@@ -93,7 +120,7 @@ class NewShare(_Taken):
     recipient: Words | None = Field(default=None, description="whom the link is for")
 
     @model_validator(mode="after")
-    def _one_end(self) -> Self:
+    def _has_one_end(self) -> Self:
         if (self.expires_at is None) is (self.lasts is None):
             raise ValueError("a share needs an end: give either expires_at or for")
         if self.series is not None and len(self.studies) != 1:
@@ -110,6 +137,8 @@ class NewShare(_Taken):
 
 class Change(_Taken):
     """What to change of a share; what is left out stays."""
+
+    model_config = ConfigDict(json_schema_extra=_one_end_at_most)
 
     expires_at: Instant | None = Field(default=None, description="when the share ends")
     lasts: Duration | None = Field(default=None, alias="for", description="how long it lasts from now on")
@@ -145,8 +174,8 @@ class StudySearch(_Taken):
     accession_number: Match | None = None
     description: Match | None = None
     modality: Match | None = None
-    since: dt.date | None = Field(default=None, description="studies of this day and later")
-    until: dt.date | None = Field(default=None, description="studies of this day and earlier")
+    since: Day | None = Field(default=None, description="studies of this day and later")
+    until: Day | None = Field(default=None, description="studies of this day and earlier")
     limit: int = Field(default=100, ge=1, le=1000)
     offset: int = Field(default=0, ge=0, le=1_000_000)
 
@@ -327,7 +356,7 @@ class FoundStudy(BaseModel):
 
     study: str = Field(description="StudyInstanceUID")
     date: dt.date | None
-    time: dt.time | None
+    time: TimeOfDay | None
     description: str | None
     modalities: tuple[str, ...]
     accession_number: str | None

@@ -24,7 +24,7 @@ from keyhole.sharing.link import KeyRing
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 CT, MR, OTHER = "1.2.3", "1.2.4", "9.9"
 
-ARCHIVE = [
+ARCHIVE: list[dict[str, Any]] = [
     {
         "0020000D": {"vr": "UI", "Value": [uid]},
         "00080020": {"vr": "DA", "Value": [date]},
@@ -162,7 +162,7 @@ class World:
 
     def key(self, *roles: str, ceiling: frozenset[Action] = frozenset(Action), **more: Any) -> str:
         """A new key of these roles, as its program shows it."""
-        order = {"name": "test", "creator": "user:anna", "created_at": NOW} | more
+        order: dict[str, Any] = {"name": "test", "creator": "user:anna", "created_at": NOW, **more}
         row, text = apikey.mint(roles=frozenset(roles), ceiling=ceiling, **order)
         self.rows.held_keys[row.id] = row
         return text
