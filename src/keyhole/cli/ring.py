@@ -11,7 +11,7 @@ from keyhole.cli import speech
 from keyhole.cli.session import operator, session
 from keyhole.cli.shares import Json
 
-ring = typer.Typer(no_args_is_help=False, help="List, rotate and prune the keys that links are derived from.")
+ring = typer.Typer(no_args_is_help=False, help="List, rotate and prune the keys of links.")
 
 _COPY = "copy keys.json to every node"
 
