@@ -31,6 +31,11 @@ FLAGS = (
 ARCHIVES = ("folder", "orthanc_debian", "orthanc_trixie")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put what needs the browser last: once it runs, its driver's loop does, and no other can in this thread."""
+    items.sort(key=lambda item: "browser" in getattr(item, "fixturenames", ()))
+
+
 @pytest.fixture(scope="session")
 def studies(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with all the test studies; its name has a space in it."""
