@@ -28,6 +28,17 @@ def test_a_damaged_database_is_breakage(environment: Path, here: Run) -> None:
     assert result.err.startswith("keyhole: the database cannot be used: ")
 
 
+def test_a_first_start_makes_the_data_folder_for_its_owner_alone(
+    environment: Path, here: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = environment / "new" / "data"
+    monkeypatch.setenv("KEYHOLE_DATA", str(folder))
+    assert here(["shares"], "").status == 0
+    assert folder.stat().st_mode & 0o777 == 0o700
+    for secret in ("keys.json", "keyhole.db"):
+        assert (folder / secret).stat().st_mode & 0o077 == 0
+
+
 def test_a_damaged_key_file_is_a_matter_of_settings(environment: Path, here: Run) -> None:
     here(["shares"], "")
     (environment / "keys.json").write_text("{}")

@@ -21,13 +21,14 @@ def exists(folder: Path) -> bool:
 
 
 def load(folder: Path) -> KeyRing:
-    """The ring in *folder*; made at the first call, by exactly one of any number of processes.
+    """The ring in *folder*; both are made at the first call, the ring by exactly one of any number of processes.
 
     Raises Misconfigured when the file cannot be read, is not a key ring, or can be read by others.
     """
     path = folder / NAME
     try:
         if not path.exists():
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             _make(path)
         if path.stat().st_mode & 0o077:
             raise Misconfigured(f"{path} can be read by others: whoever reads it can make links. Run: chmod 600 {path}")
