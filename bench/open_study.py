@@ -26,6 +26,7 @@ from pathlib import Path
 from rig.client import Phase, Result
 from rig.measure import Leg, Measured, ask, interleaved, verdict
 from rig.proxy import nginx_before
+
 from tests.e2e.dataset import ANNA, ROOT, Study, ct
 from tests.postgres import Cluster
 from tests.servers.keyhole import Keyhole, keyhole

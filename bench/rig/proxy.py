@@ -68,7 +68,7 @@ def nginx(folder: Path, name: str, server: str, http: str = "") -> Iterator[Ngin
 
 @contextmanager
 def nginx_before(folder: Path, port: int) -> Iterator[Nginx]:
-    """nginx with ``proxy_pass`` to *port* and its default buffers; connections to it are kept, as Keyhole keeps them."""
+    """nginx with ``proxy_pass`` to *port* and its default buffers; like Keyhole, it keeps its connections."""
     upstream = f"upstream archive {{ server 127.0.0.1:{port}; keepalive 64; }}"
     with nginx(folder, "proxy", _PROXY, upstream) as running:
         yield running

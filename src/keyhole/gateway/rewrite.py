@@ -8,6 +8,7 @@ fetched because a link says so.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from urllib.parse import urljoin
 
 from keyhole.dicom import dicomweb
@@ -20,6 +21,7 @@ _RETRIEVE_LINKS = frozenset({RETRIEVE_URL, "0040E010"})
 """RetrieveURL and RetrieveURI."""
 
 _TAG = re.compile("[0-9A-F]{8}")
+_LISTS = (list, tuple)
 _CONTENT = ("Value", "BulkDataURI", "InlineBinary")
 _SHAPES = frozenset(
     {("vr",), *((c,) for c in _CONTENT), *(("vr", c) for c in _CONTENT), *((c, "vr") for c in _CONTENT)}
@@ -74,17 +76,19 @@ class Links:
         return item
 
     def _rewrite(self, item: Item, study: str | None) -> None:
-        for tag in [tag for tag, element in item.items() if not self._stays(tag, element, study)]:
+        stays = self._stays  # looked up once: a series of 500 instances has 20 000 elements
+        gone = [tag for tag, element in item.items() if not stays(tag, element, study)]
+        for tag in gone:
             del item[tag]
 
     def _stays(self, tag: str, element: object, study: str | None) -> bool:
-        if not isinstance(element, dict) or tuple(element) not in _SHAPES or _TAG.fullmatch(tag) is None:
+        if not isinstance(element, dict) or tuple(element) not in _SHAPES or not _is_tag(tag):
             return False
         if "BulkDataURI" in element:
             element["BulkDataURI"] = self.public(element["BulkDataURI"], study)
             return element["BulkDataURI"] is not None
         values = element.get("Value", ())
-        if not isinstance(values, list | tuple):
+        if not isinstance(values, _LISTS):
             return False
         if tag in _RETRIEVE_LINKS:
             element["Value"] = [link for link in (self.public(uri, study) for uri in values) if link is not None]
@@ -94,6 +98,12 @@ class Links:
                 if isinstance(value, dict):
                     self._rewrite(value, study)
         return True
+
+
+@lru_cache(maxsize=4096)
+def _is_tag(name: str) -> bool:
+    """Whether *name* is a tag as DICOM JSON spells it; the same few hundred come again in every item."""
+    return _TAG.fullmatch(name) is not None
 
 
 def text(item: Item, tag: str) -> str | None:

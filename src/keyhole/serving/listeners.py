@@ -19,6 +19,7 @@ from uvicorn.server import ServerState
 
 from keyhole.errors import Misconfigured
 from keyhole.gateway.address import client_address
+from keyhole.serving.malloc import spare_what_stands
 from keyhole.serving.protocol import HardenedProtocol
 from keyhole.settings import Bind, Settings
 
@@ -233,6 +234,7 @@ async def run(
             for name in sockets
         }
         async with _accepting(listeners, sockets, grace):
+            spare_what_stands()
             ready()
             await stop.wait()
 

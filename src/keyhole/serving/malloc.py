@@ -1,13 +1,15 @@
-"""Keep glibc from giving memory back after every image and fetching it again for the next one.
+"""Memory, as a process that relays images and reads metadata needs it kept.
 
-Relaying 512 KB frames is twice as fast with the two thresholds raised (docs/performance.md): by default each buffer of
-that size costs some hundred page faults. ``mallopt`` sets what ``MALLOC_MMAP_THRESHOLD_`` and
-``MALLOC_TRIM_THRESHOLD_`` would have set before the process began, so that nothing has to be started twice.
+glibc gives memory back after every image and fetches it again for the next one. Relaying 512 KB frames is twice as fast
+with the two thresholds raised (docs/performance.md): by default each buffer of that size costs some hundred page
+faults. ``mallopt`` sets what ``MALLOC_MMAP_THRESHOLD_`` and ``MALLOC_TRIM_THRESHOLD_`` would have set before the
+process began, so that nothing has to be started twice.
 """
 
 from __future__ import annotations
 
 import ctypes
+import gc
 from collections.abc import Mapping
 
 _M_TRIM_THRESHOLD = -1
@@ -28,3 +30,13 @@ def keep_freed_memory(env: Mapping[str, str]) -> bool:
     except (AttributeError, OSError, TypeError):
         return False
     return all(mallopt(number, size) == 1 for number, name, size in _THRESHOLDS if name not in env)
+
+
+def spare_what_stands() -> None:
+    """Let the garbage collector pass over everything there is by now: modules, tables and applications stay.
+
+    Its full rounds look at every object, and reading the metadata of a long series sets off several; they cost as much
+    as all the rest of it (docs/performance.md).
+    """
+    gc.collect()
+    gc.freeze()
