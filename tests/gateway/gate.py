@@ -52,6 +52,12 @@ HERE = Client("192.0.2.7", "test")
 OPERATOR = Subject(Kind.OPERATOR, "user:anna", frozenset({"user:anna", "role:administrator"}))
 
 
+def staff(*roles: str, name: str = "a", ceiling: frozenset[Action] = frozenset(Action)) -> Subject:
+    """A program of staff's."""
+    principal = f"key:{name * 16}"
+    return Subject(Kind.API_KEY, principal, frozenset({principal, *(f"role:{role}" for role in roles)}), ceiling)
+
+
 def archive() -> SmallArchive:
     small = SmallArchive()
     small.holding(OK, SERIES, OTHER_SERIES).holding(SECOND, "1.2.2.1").holding(SIBLING, "1.2.3.1")
