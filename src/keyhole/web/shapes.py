@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from pydantic.config import JsonDict
 
 from keyhole.access.decision import Event, Reason, Record
-from keyhole.access.resource import is_uid
+from keyhole.access.resource import Action, is_uid
 from keyhole.access.share import Share, ShareKind
 from keyhole.sharing.visit import closed
 from keyhole.web import when
@@ -286,9 +286,12 @@ class Happening(BaseModel):
     at: datetime
     event: Event
     subject: str = Field(description="who: a visit, a key, a user")
+    archive: str | None
     study: str | None
     series: str | None
+    action: Action | None
     reason: Reason | None = Field(description="why it was refused, or failed")
+    share: str | None = Field(description="through which link")
     visit: str | None
     images: int
     bytes: int
@@ -307,9 +310,12 @@ class Happening(BaseModel):
             at=record.at,
             event=record.event,
             subject=record.subject,
+            archive=record.archive,
             study=record.study,
             series=record.series,
+            action=record.action,
             reason=record.reason,
+            share=record.share,
             visit=record.visit,
             images=record.images,
             bytes=record.bytes,
