@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import numpy as np  # noqa: F401 - before keyhole, which imports pydicom without it otherwise
 import pytest
 from hypothesis import HealthCheck, settings
 

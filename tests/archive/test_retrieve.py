@@ -75,15 +75,6 @@ async def test_what_does_not_lie_where_the_path_says_is_not_found(folder: Path, 
     assert (answer.status, answer.content_type) == (404, "application/problem+json")
 
 
-@pytest.mark.parametrize("path", [INSTANCE, f"{INSTANCE}/frames/1", "/studies/1.1/series/1.1.1", "/studies/1.1"])
-@pytest.mark.parametrize("picture", ["rendered", "thumbnail"])
-async def test_nothing_is_rendered(folder: Path, serve: Serve, path: str, picture: str) -> None:
-    save(folder / "1.dcm", image())
-    answer = await ask(await serve(), f"{path}/{picture}", "viewport=10,10", "image/jpeg")
-    assert (answer.status, answer.content_type) == (406, "application/problem+json")
-    assert "frames" in answer.json["detail"]
-
-
 async def test_values_are_written_as_json_has_them(folder: Path, serve: Serve) -> None:
     item = Dataset()
     item.CodeValue, item.CodeMeaning = "1", "Ünïcode"

@@ -1,6 +1,7 @@
-"""The embedded archive: a folder of DICOM files as a DICOMweb server (PS3.18 sections 10.4 and 10.6), read-only.
+"""The embedded archive: a folder of DICOM files as a DICOMweb server (PS3.18 sections 10.4 and 10.6).
 
-Frames, instances and bulk data are answered as they are stored; nothing is rendered, transcoded or written.
+Frames, instances and bulk data are answered as they are stored; nothing is transcoded. Pictures are rendered in
+processes of their own.
 """
 
 from __future__ import annotations
@@ -19,8 +20,11 @@ from keyhole.archive.answers import Problem, not_acceptable, not_found, problem_
 from keyhole.archive.attributes import Level
 from keyhole.archive.bulk import TAG_PATH
 from keyhole.archive.content import Chunks
+from keyhole.archive.decoders import Decoders
 from keyhole.archive.index import Index
 from keyhole.archive.indexing import DUPLICATE, Outcome, Progress
+from keyhole.archive.order import Order, Rendered
+from keyhole.archive.pictures import Pictures
 from keyhole.archive.query import FUZZY_IGNORED, BadQuery, parse_query
 from keyhole.archive.retrieve import Body, Retriever
 from keyhole.archive.search import Search
@@ -34,11 +38,11 @@ _PARTS = {
     "{instance}": r"(?P<instance>[0-9.]{1,64})",
     "{frames}": r"(?P<frames>[1-9][0-9]{0,8}(?:,[1-9][0-9]{0,8})*)",
     "{bulk}": rf"(?P<bulk>{TAG_PATH})",
-    "{picture}": r"(?:rendered|thumbnail)",
 }
 _S = "/studies/{study}"
 _E = f"{_S}/series/{{series}}"
 _I = f"{_E}/instances/{{instance}}"
+_PICTURED = (_S, _E, _I, f"{_I}/frames/{{frames}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,8 @@ class FolderArchive:
         self._upkeep = Upkeep(folder, index, every)
         self._threads = Threads(threads, "keyhole-folder")
         self._retriever = Retriever(self._index, os.fsencode(folder), self.root)
+        self._pictures = Pictures(self._index, os.fsencode(folder))
+        self._decoders = Decoders()
 
     @property
     def name(self) -> str:
@@ -127,7 +133,8 @@ class FolderArchive:
     async def get(self, path: str, query: str, accept: str) -> AsyncIterator[ArchiveAnswer]:
         """Answer *path* below the root; see :class:`keyhole.archive.answer.Archive`."""
         try:
-            answer = await self._threads.run(lambda: self._answer(path, query, accept))
+            found = await self._threads.run(lambda: self._answer(path, query, accept))
+            answer = await self._picture(found) if isinstance(found, Order) else found
         except BadQuery as bad:
             yield problem_answer(Problem(400, str(bad)))
         except Problem as problem:
@@ -151,11 +158,12 @@ class FolderArchive:
 
     async def close(self) -> None:
         """Stop looking over the folder, let another process be elected, and let go of files and threads."""
+        await self._decoders.close()
         await self._upkeep.end()
         await asyncio.to_thread(self._threads.shutdown)
         self._index.close()
 
-    def _answer(self, path: str, query: str, accept: str) -> _Answer:
+    def _answer(self, path: str, query: str, accept: str) -> _Answer | Order:
         for pattern, handler in _ROUTES:
             if (match := pattern.fullmatch(path)) is not None:
                 named = match.groupdict()
@@ -187,8 +195,25 @@ class FolderArchive:
     def _bulk(self, request: Request) -> _Answer:
         return _Answer(self._retriever.bulk(request.uids, request.named["bulk"], request.accept), {})
 
-    def _picture(self, _request: Request) -> _Answer:
-        raise Problem(406, "This archive renders no pictures: ask for frames, which come as they are stored.")
+    def _rendered(self, request: Request) -> Order:
+        return self._pictures.rendered(request.uids, request.named.get("frames"), request.query, request.accept)
+
+    def _thumbnail(self, request: Request) -> Order:
+        return self._pictures.thumbnail(request.uids, request.named.get("frames"), request.query, request.accept)
+
+    async def _picture(self, order: Order) -> _Answer:
+        reply = await self._decoders.render(order)
+        if isinstance(reply, Rendered):
+            return _Answer(Body(order.media_type, _whole(reply.content), len(reply.content)), {})
+        if reply.why == "gone":
+            raise not_found()
+        if reply.why == "changed":
+            raise ArchiveFailed("a file of the folder has changed and is not indexed again yet")
+        raise Problem(406, "This image cannot be rendered: ask for its frames, which come as they are stored.")
+
+
+def _whole(content: bytes) -> Chunks:
+    yield content
 
 
 def _without_problems(chunks: Chunks) -> Chunks:
@@ -199,7 +224,7 @@ def _without_problems(chunks: Chunks) -> Chunks:
         raise ArchiveFailed("a file of the folder has gone meanwhile") from problem
 
 
-_Handler = Callable[[FolderArchive, Request], _Answer]
+_Handler = Callable[[FolderArchive, Request], _Answer | Order]
 
 
 def _searching(level: Level) -> _Handler:
@@ -221,7 +246,8 @@ _ROUTES = (
     _route(f"{_E}/instances", _searching(Level.INSTANCE)),
     *(_route(f"{place}/metadata", FolderArchive._metadata) for place in (_S, _E, _I)),  # noqa: SLF001
     *(_route(place, FolderArchive._instances) for place in (_S, _E, _I)),  # noqa: SLF001
-    *(_route(f"{place}/{{picture}}", FolderArchive._picture) for place in (_S, _E, _I, f"{_I}/frames/{{frames}}")),  # noqa: SLF001
+    *(_route(f"{place}/rendered", FolderArchive._rendered) for place in _PICTURED),  # noqa: SLF001
+    *(_route(f"{place}/thumbnail", FolderArchive._thumbnail) for place in _PICTURED),  # noqa: SLF001
     _route(f"{_I}/frames/{{frames}}", FolderArchive._frames),  # noqa: SLF001
     _route(f"{_I}/bulk/{{bulk}}", FolderArchive._bulk),  # noqa: SLF001
 )
