@@ -9,12 +9,14 @@ import re
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.e2e import dataset
+from tests.e2e import dataset, phantom
 from tests.servers.keyhole import COOKIE, Keyhole, Opened, keyhole
 from tests.servers.leaky import FOREIGN, Leaky
+from tests.servers.orthanc import Orthanc
 
 OK, BAD = dataset.STUDY, dataset.STRANGER
 GET = b"GET %b HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n%b\r\n"
@@ -374,3 +376,20 @@ class TestStrangers:
             assert guarded.get(f"/dicom-web/studies/{number}/metadata").status in (401, 429)
         assert guarded.get(f"{visit.below}dicom-web/studies", visit.as_cookie).status == 200
         guarded.verify_trail()
+
+
+def test_a_thousand_requests_that_are_opened_and_aborted_disturb_nobody(
+    orthanc_debian: Orthanc, tmp_path: Path
+) -> None:
+    with keyhole(tmp_path, orthanc_debian.settings) as running:
+        greedy, patient = running.open(running.share(OK)), running.open(running.share(OK))
+        path = f"dicom-web/studies/{OK}/series/{OK}.1/instances/{OK}.1.%d/frames/1"
+        for number in range(1000):
+            with socket.create_connection(("127.0.0.1", running.port), timeout=10) as connection:
+                target = (greedy.below + path % (number % 60 + 1)).encode()
+                connection.sendall(GET % (target, f"Cookie: {COOKIE}={greedy.cookie}\r\n".encode()))
+        for number in range(1, 61):
+            answer = running.get(patient.below + path % number, patient.as_cookie)
+            assert answer.status == 200
+            assert phantom.pixels(OK, number, 128).tobytes() in answer.body
+        running.verify_trail()
