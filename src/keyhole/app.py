@@ -47,6 +47,7 @@ from keyhole.web.internal import Internal
 from keyhole.web.metrics import Counted, Metrics, TimedArchive
 from keyhole.web.pages import PublicPages
 from keyhole.web.public import public_app
+from keyhole.web.quiet import Quiet
 from keyhole.web.viewer import ViewerFiles
 
 _READY_SECONDS = 4.0
@@ -255,7 +256,7 @@ class Process:
             "staff": staff(base.desk, identity, base.ledger.refuse, settings.archive_name),
             "internal": Internal(_Readiness(current, base.sources), self._metrics, token),
         }
-        self._apps = {name: Counted(app, name, self._metrics) for name, app in apps.items()}
+        self._apps = {name: Quiet(Counted(app, name, self._metrics), name) for name, app in apps.items()}
 
 
 def _incoming(scope: Mapping[str, Any]) -> Incoming:

@@ -23,6 +23,8 @@ from keyhole.sharing import link
 from keyhole.sharing import visit as visiting
 from keyhole.sharing.link import Secret
 
+_NUMBER = re.compile("[0-9]{1,9}")
+
 
 @dataclass(frozen=True, slots=True)
 class Look:
@@ -293,10 +295,13 @@ def _series(item: Mapping[str, Any]) -> ShownSeries:
         uid=_text(item, "0020000E"),
         modality=_text(item, "00080060"),
         description=_text(item, "0008103E"),
-        images=int(images) if images.isascii() and images.isdigit() else None,
+        images=int(images) if _NUMBER.fullmatch(images) else None,
     )
 
 
 def _text(item: Mapping[str, Any], tag: str) -> str:
-    values: Sequence[Any] = item.get(tag, {}).get("Value") or ("",)
-    return str(values[0])
+    """The first value of *tag* as text that a page can show; empty for what is no DICOM JSON."""
+    element = item.get(tag)
+    values = element.get("Value") if isinstance(element, Mapping) else None
+    first = values[0] if isinstance(values, list) and values else ""
+    return str(first).encode("utf-8", "replace").decode("utf-8")

@@ -16,6 +16,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from keyhole.access.decision import Reason
 from keyhole.errors import ArchiveFailed, ArchiveTimeout, KeyholeError
+from keyhole.gateway import fault
+from keyhole.gateway.relay import Begun
 from keyhole.web import words
 from keyhole.web.incoming import is_form
 
@@ -182,21 +184,28 @@ class Guarded:
                     headers.setdefault(name, value)
             elif scope["method"] == "HEAD":
                 message = {**message, "body": b""}
-            await send(message)
+            await begun(message)
 
+        begun = Begun(send)
         try:
             await self._app(scope, receive, sending)
         except ClientDisconnect:
             return
-        except KeyholeError as error:
+        except Exception as error:
+            if begun.yet:
+                raise
+            if not isinstance(error, KeyholeError):
+                fault.note(error, "answering with a page")
             await refused(Request(scope), _word(error))(scope, receive, sending)
 
 
-def _word(error: KeyholeError) -> str:
+def _word(error: Exception) -> str:
     match error:
         case ArchiveTimeout():
             return Reason.ARCHIVE_TIMEOUT
         case ArchiveFailed():
             return Reason.ARCHIVE_FAILED
-        case _:
+        case KeyholeError():
             return Reason.STORE_FAILED
+        case _:
+            return words.TROUBLE
