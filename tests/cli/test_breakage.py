@@ -25,7 +25,8 @@ def test_a_damaged_database_is_breakage(environment: Path, here: Run) -> None:
         rest.unlink()
     result = here(["shares"], "")
     assert (result.status, result.out) == (1, "")
-    assert result.err.startswith("keyhole: the database cannot be used: ")
+    assert result.err.startswith("keyhole: the database failed: ")
+    assert "KEYHOLE_DATA" in result.err
 
 
 def test_a_first_start_makes_the_data_folder_for_its_owner_alone(
@@ -52,7 +53,8 @@ def test_an_archive_that_is_down_is_breakage(environment: Path, here: Run, monke
     monkeypatch.setenv("KEYHOLE_ARCHIVE", "http://127.0.0.1:9")
     result = here(["share", STUDY, "--for", "7d"], "")
     assert (result.status, result.out) == (1, "")
-    assert result.err.startswith("keyhole: the archive failed: ")
+    assert result.err.startswith("keyhole: the archive cannot be reached\n")
+    assert "KEYHOLE_ARCHIVE" in result.err
 
 
 def test_ctrl_c_ends_quietly(here: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -131,6 +131,12 @@ def test_an_npm_that_hangs_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         install_viewer(tmp_path / "viewer")
 
 
+def test_a_place_that_cannot_be_written_is_told(tmp_path: Path, tarball: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Misconfigured, match="set KEYHOLE_VIEWER"):
+        install_viewer(tmp_path / "file" / "viewer", tarball=tarball)
+
+
 def test_progress_reaches_its_end(tmp_path: Path, tarball: Path) -> None:
     told: list[tuple[str, int, int]] = []
     install_viewer(tmp_path / "viewer", lambda *step: told.append(step), tarball=tarball)

@@ -61,9 +61,9 @@ def _failed(error: KeyholeError) -> int:
                 say(problem)
             return WRONG
         case StoreFailed():
-            say(f"the database cannot be used: {error}")
+            say(str(error), hint="is it running, and may this user write it and its folder? See KEYHOLE_DATA")
         case ArchiveFailed():
-            say(f"the archive failed: {error}")
+            say(str(error), hint="is it running, and is KEYHOLE_ARCHIVE its DICOMweb root?")
         case _:
             say(str(error))
     return BROKEN

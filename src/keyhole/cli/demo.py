@@ -102,7 +102,7 @@ def _check_free(settings: Settings) -> None:
     except Misconfigured as error:
         raise Refused(
             "\nkeyhole: ".join(error.problems),
-            "choose others: keyhole demo --bind 127.0.0.1:9000 --staff-bind localhost:9002",
+            f"choose others: {_command()} demo --bind 127.0.0.1:9000 --staff-bind localhost:9002",
         ) from None
     for listener in sockets.values():
         listener.close()

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from keyhole.cli import speech
 from keyhole.cli.session import session
 from keyhole.settings import Settings
-from keyhole.web.install_viewer import VERSION, install_viewer, progress_bar
+from keyhole.web.install_viewer import VERSION, Manifest, install_viewer, progress_bar
 
 BUILD = "keyhole.app:build"
 
@@ -67,6 +67,7 @@ def serve(  # noqa: PLR0913, PLR0917 - the settings that are often tried out
     )
     prepare(settings)
     tell_of_missing_keys(settings)
+    tell_of_missing_viewer(settings)
     index(settings)
     raise typer.Exit(run(BUILD, settings))
 
@@ -81,6 +82,12 @@ def tell_of_missing_keys(settings: Settings) -> None:
             f"{speech.plural(links, 'live link')} cannot be opened here: their key is not in {settings.data}/keys.json",
             hint="copy keys.json from the node that made them, or make new links for their shares",
         )
+
+
+def tell_of_missing_viewer(settings: Settings) -> None:
+    """Say it when recipients would find no viewer; the links, the API and DICOMweb work without."""
+    if settings.bind is not None and Manifest.read(settings.viewer) is None:
+        speech.say(f"the viewer is not in {settings.viewer}", hint="bring it with: keyhole install-viewer")
 
 
 def index(settings: Settings) -> None:

@@ -20,6 +20,7 @@ ShareArgument = Annotated[str, typer.Argument(metavar="SHARE", help="Id of the s
 Json = Annotated[bool, typer.Option("--json", help="For programs: JSON, one value to a line.")]
 For = Annotated[str | None, typer.Option("--for", metavar="TIME", help="How long it lasts from now on: 7d, 12h, 30m.")]
 
+_ROOM_FOR_LINES = 140
 _MORE = re.compile(r"\+?([1-9][0-9]{0,3})")
 _NO_END = ("a share needs an end", "add --for DAYS, for example --for 7d")
 
@@ -101,8 +102,7 @@ def shares(
         speech.give_json(*(ShownShare.of(one, now) for one in shown))
         return
     if shown:
-        titles = ("SHARE", "STATE", "ENDS (UTC)", "OPENED", "STUDIES", "FOR")
-        speech.give_table(titles, (_row(one, now) for one in shown), right=("OPENED",))
+        _give(shown, now)
     _say_what_is_not_listed(len(held), len(shown))
 
 
@@ -113,10 +113,30 @@ def _say_what_is_not_listed(held: int, shown: int) -> None:
         speech.say(f"{speech.plural(held - shown, 'share')} that ended: list with --all")
 
 
+def _give(shown: Sequence[Share], now: datetime) -> None:
+    """Write *shown*: a line for each where there is room, so that ids and UIDs can be copied from any terminal."""
+    if speech.width() >= _ROOM_FOR_LINES:
+        titles = ("SHARE", "STATE", "ENDS (UTC)", "OPENED", "STUDIES", "FOR")
+        speech.give_table(titles, (_row(one, now) for one in shown), right=("OPENED",))
+    else:
+        speech.give_table(("SHARE", "STATE", "STUDIES, AND FOR (UTC)"), (_block(one, now) for one in shown))
+
+
 def _row(one: Share, now: datetime) -> tuple[str, ...]:
-    limit = "" if one.max_visits is None else f" of {one.max_visits}"
-    names = "\n".join(_named(resource.path) for resource in one.resources)
-    return (one.id, state(one, now), speech.time(one.expires_at), f"{one.visits}{limit}", names, _for(one))
+    return (one.id, state(one, now), speech.time(one.expires_at), _opened(one), _studies(one), _for(one))
+
+
+def _block(one: Share, now: datetime) -> tuple[str, ...]:
+    until = f"ends {speech.time(one.expires_at)}, opened {_opened(one)}"
+    return one.id, state(one, now), "\n".join(filter(None, (_studies(one), until, _for(one))))
+
+
+def _opened(one: Share) -> str:
+    return str(one.visits) if one.max_visits is None else f"{one.visits} of {one.max_visits}"
+
+
+def _studies(one: Share) -> str:
+    return "\n".join(_named(resource.path) for resource in one.resources)
 
 
 def _named(path: Sequence[str]) -> str:

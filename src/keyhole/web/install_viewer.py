@@ -135,9 +135,9 @@ def quietly(_what: str, _done: int, _total: int) -> None:
 
 @contextmanager
 def progress_bar(console: Console) -> Iterator[Progress]:
-    """A bar on *console* for :func:`install_viewer`."""
+    """A bar on *console* for :func:`install_viewer`; nothing when that is no terminal."""
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Bar(*columns, console=console, transient=True) as bar:
+    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("viewer", total=None)
 
         def show(what: str, done: int, total: int) -> None:
@@ -150,16 +150,22 @@ def install_viewer(folder: Path, progress: Progress = quietly, *, tarball: Path 
     """Have the viewer in *folder*, and return what is there; quick when it is there already.
 
     *tarball* is the package file when it need not be fetched. Raises Misconfigured, with what to do, when npm is
-    missing or fails, or when the package is not the one that was examined.
+    missing or fails, when the package is not the one that was examined, or when *folder* cannot be written.
     """
     installed = Manifest.read(folder)
     if installed is not None and installed.current:
         return installed
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f"{folder.name}.", dir=folder.parent) as scratch:
-        built = Path(scratch) / "built"
-        manifest = _build(tarball or _fetch(Path(scratch), progress), built, progress)
-        _put_in_place(built, folder, Path(scratch) / "former")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f"{folder.name}.", dir=folder.parent) as scratch:
+            built = Path(scratch) / "built"
+            manifest = _build(tarball or _fetch(Path(scratch), progress), built, progress)
+            _put_in_place(built, folder, Path(scratch) / "former")
+    except OSError as error:
+        raise Misconfigured(
+            f"the viewer cannot be put in {folder} ({error.strerror}): give this user the right to write there, "
+            "or set KEYHOLE_VIEWER to another folder"
+        ) from error
     return manifest
 
 

@@ -1,0 +1,22 @@
+"""What fits a terminal."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.cli.transcript import Run
+
+STUDY = "1.2.826.0.1.3680043.8.498.7245.1"
+
+
+@pytest.mark.parametrize("columns", ["80", "100", "200"])
+def test_ids_and_uids_stay_whole_in_the_list_of_shares(
+    here: Run, monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    link = here(["share", STUDY, "--for", "7d", "--recipient", "Dr Roe", "--note", "for Monday"], "").out
+    monkeypatch.setenv("COLUMNS", columns)
+    listed = here(["shares"], "").out
+    assert link.partition("#")[0].rpartition("/")[2] in listed.split()
+    assert STUDY in listed.split()
+    assert "for Monday" in listed
+    assert max(map(len, listed.splitlines())) <= int(columns)
