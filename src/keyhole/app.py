@@ -79,9 +79,19 @@ def open_archive(name: str, settings: ArchiveSettings, whole: Settings) -> Folde
     if settings.user is not None and settings.password is not None:
         headers |= basic(settings.user, settings.password.get_secret_value())
     timeouts = Timeouts(head=whole.archive_timeout, chunk=whole.archive_timeout)
-    # Orthanc gives each connection one of its 50 threads; all workers together leave it some.
-    connections = max(4, _CONNECTIONS // whole.workers)
-    return HttpArchive(name, settings.root, headers=headers, timeouts=timeouts, connections=connections)
+    return HttpArchive(name, settings.root, headers=headers, timeouts=timeouts, connections=_connections(whole))
+
+
+def _connections(settings: Settings) -> int:
+    """How many one process has to an archive. Orthanc gives each one of its 50 threads; all workers leave it some."""
+    return max(4, _CONNECTIONS // settings.workers)
+
+
+def _at_once(settings: Settings) -> int:
+    """How many requests one link may have at the archive: never all that a process can make."""
+    if all(each.folder is not None for each in settings.every_archive().values()):
+        return settings.requests_per_visit
+    return min(settings.requests_per_visit, _connections(settings) * 3 // 4)
 
 
 def prepare(settings: Settings) -> None:
@@ -205,7 +215,7 @@ class Process:
             current = Current(base.store, time.monotonic)
             attendance = Attendance(base.store)
             identity = Identity(current, attendance, tuple(base.archives), now)
-            streams = Streams(at_once=self._settings.requests_per_visit)
+            streams = Streams(at_once=_at_once(self._settings))
             await base.ledger.write(Record(at=now(), event=Event.STARTED, subject=_SUBJECT))
             for archive in base.archives.values():
                 if isinstance(archive, FolderArchive):

@@ -148,7 +148,7 @@ class Gateway:
         try:
             async with self.streams.open(name) as running:
                 with watched(receive, running) if reading else nullcontext():
-                    async with self.streams.turn(name):
+                    async with self.streams.turn(_source(holder)):
                         await self.ledger.release(access)
                         await self._answer(request, order, access, send)
         except TooMany:
@@ -218,6 +218,12 @@ async def _options(request: Incoming, holder: Holder, send: Send) -> Stop | None
     allow = _LOOKING if holder.visit is not None else found.allow or _LOOKING
     await whole(send, HTTPStatus.NO_CONTENT, None, None, {**ALWAYS, "allow": ", ".join(allow)})
     return None
+
+
+def _source(holder: Holder) -> str:
+    """Whose flood a flood of *holder*'s is: all visits of one link are one."""
+    share = None if holder.visit is None else holder.visit.share
+    return holder.subject.name if share is None else f"share:{share}"
 
 
 class _Tally:

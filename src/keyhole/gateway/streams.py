@@ -6,11 +6,12 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from weakref import WeakValueDictionary
 
 from keyhole.access.decision import Reason
 
 AT_ONCE = 32
-"""Requests of one holder that may be at the archive at the same time; OHIF has at most 35 under way."""
+"""Requests from one source that may be at the archive at the same time; OHIF has at most 35 under way."""
 
 MAY_WAIT = 512
 """Requests of one holder that may wait for their turn."""
@@ -55,11 +56,11 @@ class Streams:
     """All of them in this process, by holder (the subject's name)."""
 
     def __init__(self, at_once: int = AT_ONCE, may_wait: int = MAY_WAIT) -> None:
-        """Let each holder have *at_once* requests at the archive and *may_wait* behind them."""
+        """Let each source have *at_once* requests at the archive, and each holder *may_wait* more than that."""
         self._at_once = at_once
         self._may_wait = may_wait
         self._open: defaultdict[str, set[Stream]] = defaultdict(set)
-        self._turns: dict[str, asyncio.Semaphore] = {}
+        self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     @asynccontextmanager
     async def open(self, holder: str) -> AsyncIterator[Stream]:
@@ -85,11 +86,14 @@ class Streams:
             streams.discard(stream)
             if not streams:
                 self._open.pop(holder, None)
-                self._turns.pop(holder, None)
 
-    def turn(self, holder: str) -> asyncio.Semaphore:
-        """What to hold while asking the archive, so that one holder's flood is felt by that holder alone."""
-        return self._turns.setdefault(holder, asyncio.Semaphore(self._at_once))
+    def turn(self, source: str) -> asyncio.Semaphore:
+        """What to hold while asking the archive, so that a flood from one *source* is felt by that source alone.
+
+        A link may be opened any number of times: its visits are one source, or slow readers of two of them would keep
+        everybody else from the archive.
+        """
+        return self._turns.setdefault(source, asyncio.Semaphore(self._at_once))
 
     def holders(self) -> tuple[str, ...]:
         """Everyone with an answer on its way."""

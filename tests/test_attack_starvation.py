@@ -1,0 +1,26 @@
+"""However many workers there are, one link cannot take all connections to the archive."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from keyhole import app
+from keyhole.settings import Settings
+
+
+def settings(archive: str, data: Path, **more: int) -> Settings:
+    return Settings(archive=archive, data=data, public_url="http://127.0.0.1:8000", **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4, 8, 64])
+@pytest.mark.parametrize("asked", [1, 32, 1000])
+def test_some_are_left_for_others(tmp_path: Path, workers: int, asked: int) -> None:
+    given = settings("https://archive.example/dicom-web", tmp_path, workers=workers, requests_per_visit=asked)
+    assert 0 < app._at_once(given) < app._connections(given)
+    assert app._at_once(given) <= asked
+
+
+def test_a_folder_has_no_connections_to_share_out(tmp_path: Path) -> None:
+    assert app._at_once(settings(str(tmp_path), tmp_path, workers=8)) == 32
