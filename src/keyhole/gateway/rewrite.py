@@ -21,6 +21,7 @@ _RETRIEVE_LINKS = frozenset({RETRIEVE_URL, "0040E010"})
 """RetrieveURL and RetrieveURI."""
 
 _TAG = re.compile("[0-9A-F]{8}")
+_NESTED = (dict, list)
 _LISTS = (list, tuple)
 _CONTENT = ("Value", "BulkDataURI", "InlineBinary")
 _SHAPES = frozenset(
@@ -93,10 +94,18 @@ class Links:
         if tag in _RETRIEVE_LINKS:
             element["Value"] = [link for link in (self.public(uri, study) for uri in values) if link is not None]
             return bool(element["Value"])
-        if element.get("vr") != "PN":
-            for value in values:
-                if isinstance(value, dict):
-                    self._rewrite(value, study)
+        nested = [value for value in values if isinstance(value, _NESTED)]
+        return not nested or self._nested_stays(nested, study, names=element.get("vr") == "PN")
+
+    def _nested_stays(self, values: list[Item | list[object]], study: str | None, *, names: bool) -> bool:
+        """Whether *values* are items, rewritten now, or *names*, whose groups are text; a list in a list is neither."""
+        for value in values:
+            if isinstance(value, list):
+                return False
+            if not names:
+                self._rewrite(value, study)
+            elif not all(isinstance(group, str) for group in value.values()):
+                return False
         return True
 
 

@@ -31,6 +31,8 @@ MOST_CALLS = 100
 
 MOST_RESULTS = 20_000
 _LONGEST_RESULT = 4 << 20
+_LONGEST_ANSWER = 64 << 20
+"""Bytes of one result, and of all answers to one search together: these are held in memory."""
 
 _OF_PATIENT = frozenset({"00201200", "00201202", "00201204"})
 _OF_STUDY = frozenset({"00080061", "00080062", "00080063", "00201206", "00201208"})
@@ -160,6 +162,7 @@ class _Search:
         self._studies = self._effective(query)
         self._query = self._narrowed(query)
         self._foreign = 0
+        self._received = 0
 
     async def result(self) -> Found:
         """Ask the archive as often as it takes."""
@@ -283,10 +286,17 @@ class _Search:
                 return []
             _judge(answer.status)
             page: list[Item] = []
-            async for item in items(answer, _LONGEST_RESULT):
+            async for item in items(replace(answer, body=self._counted(answer.body)), _LONGEST_RESULT):
                 page.append(item)
                 _bounded(page)
             return page
+
+    async def _counted(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        async for piece in body:
+            self._received += len(piece)
+            if self._received > _LONGEST_ANSWER:
+                raise SearchRefused(Reason.SEARCH_TOO_BROAD, "the search finds too much")
+            yield piece
 
     def _kept(self, item: Item, call: _Call, seen: set[tuple[str | None, ...]]) -> Item | None:
         """*item* as it may be passed on; None for what is foreign, out of scope, or was *seen* before."""
