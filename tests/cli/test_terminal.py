@@ -20,3 +20,11 @@ def test_ids_and_uids_stay_whole_in_the_list_of_shares(
     assert STUDY in listed.split()
     assert "for Monday" in listed
     assert max(map(len, listed.splitlines())) <= int(columns)
+
+
+def test_the_id_of_a_key_stays_whole(here: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    here(["key", "create", "a name that is long " * 4, "--role", "sharer", "--may", "search,retrieve,render"], "")
+    monkeypatch.setenv("COLUMNS", "80")
+    listed = here(["key", "list"], "").out.splitlines()
+    assert len(listed[1].split()[0]) == 16
+    assert max(map(len, listed)) <= 80

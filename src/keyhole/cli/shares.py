@@ -119,7 +119,7 @@ def _give(shown: Sequence[Share], now: datetime) -> None:
         titles = ("SHARE", "STATE", "ENDS (UTC)", "OPENED", "STUDIES", "FOR")
         speech.give_table(titles, (_row(one, now) for one in shown), right=("OPENED",))
     else:
-        speech.give_table(("SHARE", "STATE", "STUDIES, AND FOR (UTC)"), (_block(one, now) for one in shown))
+        speech.give_table(("SHARE", "STATE", "STUDIES, AND MORE"), (_block(one, now) for one in shown))
 
 
 def _row(one: Share, now: datetime) -> tuple[str, ...]:
@@ -127,7 +127,7 @@ def _row(one: Share, now: datetime) -> tuple[str, ...]:
 
 
 def _block(one: Share, now: datetime) -> tuple[str, ...]:
-    until = f"ends {speech.time(one.expires_at)}, opened {_opened(one)}"
+    until = f"ends {speech.time(one.expires_at)} UTC, opened {_opened(one)}"
     return one.id, state(one, now), "\n".join(filter(None, (_studies(one), until, _for(one))))
 
 

@@ -59,7 +59,8 @@ def give_table(titles: Sequence[str], rows: Iterable[Sequence[str]], *, right: S
     """Write *rows* below *titles*; numbers in the columns named in *right* line up. Nothing in it is markup."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for title in titles:
-        table.add_column(title, overflow="fold", justify="right" if title in right else "left")
+        whole = title == titles[0]  # ids are to be copied
+        table.add_column(title, overflow="fold", no_wrap=whole, justify="right" if title in right else "left")
     for row in rows:
         table.add_row(*map(_plain, row))
     give_rich(table)
