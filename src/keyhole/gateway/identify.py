@@ -6,6 +6,7 @@ import hmac
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Self
 
 from keyhole.access.decision import Deny, Reason
@@ -42,15 +43,20 @@ class Holder:
         granted = frozenset[Action]().union(*(grant.actions for grant in grants))
         return cls(replace(subject, ceiling=subject.ceiling & granted), grants, visit)
 
-    @classmethod
-    def of_visit(cls, visit: Visit, share: Share | None) -> Self:
+    @staticmethod
+    def of_visit(visit: Visit, share: Share | None) -> Holder:
         """The holder of *visit*, which belongs to *share* if to any."""
-        return cls.of(visit.as_subject(), (*visit.grants(), *(share.grants() if share else ())), visit)
+        return _of_visit(visit, share)
 
     @classmethod
     def of_key(cls, subject: Subject, archives: Iterable[str]) -> Self:
         """The holder of an API key, which acts in *archives* as its roles may."""
         return cls.of(subject, role_grants(roles_of(subject), archives))
+
+
+@lru_cache(maxsize=1024)  # the rows are values: from the same ones comes the same holder, for image after image
+def _of_visit(visit: Visit, share: Share | None) -> Holder:
+    return Holder.of(visit.as_subject(), (*visit.grants(), *(share.grants() if share else ())), visit)
 
 
 NOBODY = Holder(ANONYMOUS, ())
@@ -130,11 +136,13 @@ class Identity:
             key = await self.current.key(visit.subject.removeprefix(_KEY))
             if _key_over(key, now) is not None:
                 return Reason.VISIT_ENDED
-        why = over(self._as_seen(visit), share, now)
-        return await self._idle(visit, now) if why is Reason.VISIT_ENDED and _lasts(visit, now) else why
+        why = over(visit, share, now)
+        return await self._idle(visit, share, now) if why is Reason.VISIT_ENDED and _lasts(visit, now) else why
 
-    async def _idle(self, visit: Visit, now: datetime) -> Reason | None:
-        """Whether a visit is idle that is so as far as this process knows: another's sightings move no generation."""
+    async def _idle(self, visit: Visit, share: Share | None, now: datetime) -> Reason | None:
+        """Whether a visit is idle that is so as its row was read: sightings, here or elsewhere, move no generation."""
+        if over(self._as_seen(visit), share, now) is None:
+            return None
         self.current.forget((visit.id,))
         again = await self.current.visit(visit.id)
         return Reason.VISIT_ENDED if again is None else over(self._as_seen(again[0]), again[1], now)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 
 from keyhole.access.decision import Event, Record
@@ -32,6 +33,32 @@ def _name(record: Record) -> Name:
     return (record.event, record.subject, record.archive, record.study, record.action, record.reason)
 
 
+@dataclass(slots=True)
+class _Count:
+    """What was sent of accesses of one name, since it was written last."""
+
+    access: Record
+    images: int = 0
+    bytes: int = 0
+    times: int = 0
+
+    def add(self, images: int, size: int, times: int) -> None:
+        self.images += images
+        self.bytes += size
+        self.times += times
+
+    def record(self, now: datetime) -> Record:
+        return dataclasses.replace(
+            self.access,
+            at=now,
+            event=Event.COUNT,
+            personal={},
+            images=self.images,
+            bytes=self.bytes,
+            times=self.times,
+        )
+
+
 class Ledger:
     """The trail as the gateway writes it. One per process."""
 
@@ -40,7 +67,7 @@ class Ledger:
         self._trail = trail
         self._now = now
         self._firsts: dict[Name, asyncio.Future[None]] = {}
-        self._counts: dict[Name, Record] = {}
+        self._counts: dict[Name, _Count] = {}
         self._refusals: dict[tuple[Name, str], Record] = {}
         self._flushing = asyncio.Lock()
         self._behind = False
@@ -74,19 +101,14 @@ class Ledger:
 
     def count(self, access: Record, images: int, size: int) -> None:
         """Add what was sent of an access: *images* and *size* bytes."""
-        self._add(dataclasses.replace(access, event=Event.COUNT, images=images, bytes=size, times=1, personal={}))
+        self._sum(access).add(images, size, 1)
 
-    def _add(self, count: Record) -> None:
-        name = _name(count)
-        so_far = self._counts.get(name)
-        if so_far is not None:
-            count = dataclasses.replace(
-                count,
-                images=count.images + so_far.images,
-                bytes=count.bytes + so_far.bytes,
-                times=count.times + so_far.times,
-            )
-        self._counts[name] = count
+    def _sum(self, access: Record) -> _Count:
+        name = _name(access)
+        count = self._counts.get(name)
+        if count is None:
+            count = self._counts[name] = _Count(access)
+        return count
 
     def refuse(self, refusal: Record) -> None:
         """Note a refusal; it is on the trail a few seconds later."""
@@ -110,7 +132,7 @@ class Ledger:
         async with self._flushing:
             counts, self._counts = self._counts, {}
             refusals, self._refusals = self._refusals, {}
-            records = [dataclasses.replace(record, at=self._now()) for record in counts.values()]
+            records = [count.record(self._now()) for count in counts.values()]
             records.extend(refusals.values())
             try:
                 # Also with nothing to write after a failure: it is the proof that the trail can be written again.
@@ -125,9 +147,9 @@ class Ledger:
     def _recovered(self) -> Record:
         return Record(at=self._now(), event=Event.FAILURE, subject="keyhole", detail={"what": "trail written again"})
 
-    def _put_back(self, counts: dict[Name, Record], refusals: dict[tuple[Name, str], Record]) -> None:
+    def _put_back(self, counts: dict[Name, _Count], refusals: dict[tuple[Name, str], Record]) -> None:
         for count in counts.values():
-            self._add(count)
+            self._sum(count.access).add(count.images, count.bytes, count.times)
         for refusal in refusals.values():
             self.refuse(refusal)
 

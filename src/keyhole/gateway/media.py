@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import Final
 
@@ -19,7 +20,7 @@ from keyhole.dicom.query import SEARCHES
 from keyhole.dicom.route import Kind, Refusal
 from keyhole.errors import ArchiveFailed
 from keyhole.gateway import dicomjson
-from keyhole.gateway.multipart import boundary_of, parameters
+from keyhole.gateway.multipart import boundary_in, parameters
 
 OCTETS: Final = "application/octet-stream"
 DICOM: Final = "application/dicom"
@@ -115,6 +116,7 @@ def _range(text: str) -> Range:
     return Range(kind, None if part is None else part.lower(), values.get("transfer-syntax"), float(quality))
 
 
+@lru_cache(maxsize=64)  # a viewer asks for every image in the same words; what is kept is at most a head's worth each
 def accepted(kind: Kind, header: str | None, parameter: str | None = None) -> str | Refusal:
     """The Accept to send to an archive for a client that sends *header*, or the query parameter that overrides it.
 
@@ -175,7 +177,7 @@ def passing(kind: Kind, answer: ArchiveAnswer) -> Passing:
     """
     media_type, values = parameters(answer.content_type)
     if media_type == MULTIPART and kind in RELATED:
-        boundary = boundary_of(answer.content_type)
+        boundary = boundary_in(values)
         part = values.get("type", "").lower()
         part = part if part in RELATED[kind] else OCTETS
         return Passing(f'{MULTIPART}; type="{part}"; boundary="{boundary}"', boundary=boundary)
@@ -188,12 +190,13 @@ def passing(kind: Kind, answer: ArchiveAnswer) -> Passing:
 
 def part_type(kind: Kind) -> Callable[[str], str]:
     """What becomes of the Content-Type of a part in the answer to a request of *kind*: a known one, or bytes."""
+    return partial(_part_type, kind)
 
-    def written(content_type: str) -> str:
-        media_type, values = parameters(content_type)
-        return _with_syntax(media_type if media_type in RELATED[kind] else OCTETS, values)
 
-    return written
+@lru_cache(maxsize=256)  # as above: every part of a series has the same type
+def _part_type(kind: Kind, content_type: str) -> str:
+    media_type, values = parameters(content_type)
+    return _with_syntax(media_type if media_type in RELATED[kind] else OCTETS, values)
 
 
 def _with_syntax(media_type: str, values: Mapping[str, str]) -> str:

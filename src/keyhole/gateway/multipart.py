@@ -96,7 +96,12 @@ def parameters(content_type: str) -> tuple[str, dict[str, str]]:
 
 def boundary_of(content_type: str) -> str:
     """The boundary in the Content-Type of a multipart answer; ArchiveFailed when there is none that can be one."""
-    boundary = parameters(content_type)[1].get("boundary", "")
+    return boundary_in(parameters(content_type)[1])
+
+
+def boundary_in(values: Mapping[str, str]) -> str:
+    """The boundary among the parameters of a multipart answer's Content-Type; ArchiveFailed as above."""
+    boundary = values.get("boundary", "")
     if _BOUNDARY.fullmatch(boundary) is None:
         raise ArchiveFailed("the archive's multipart answer has no boundary that can be one")
     return boundary

@@ -10,7 +10,7 @@ import asyncio
 import base64
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from ssl import SSLContext
@@ -125,22 +125,18 @@ class HttpArchive:
         """The root, without a slash at its end."""
         return self._root
 
-    @asynccontextmanager
-    async def get(self, path: str, query: str, accept: str) -> AsyncIterator[ArchiveAnswer]:
+    def get(self, path: str, query: str, accept: str) -> AbstractAsyncContextManager[ArchiveAnswer]:
         """Ask for *path*; leaving the context, or being cancelled, ends the request at once."""
-        async with self._answer("GET", path, query, {"Accept": accept}) as answer:
-            yield answer
+        return self._answer("GET", path, query, {"Accept": accept})
 
-    @asynccontextmanager
-    async def post(
+    def post(
         self, path: str, content_type: str, body: AsyncIterator[bytes], accept: str
-    ) -> AsyncIterator[ArchiveAnswer]:
+    ) -> AbstractAsyncContextManager[ArchiveAnswer]:
         """Send what *body* streams, no faster than the archive takes it.
 
         The wait for the answer's head begins anew with each piece sent. What *body* raises is raised here.
         """
-        async with self._answer("POST", path, "", {"Accept": accept, "Content-Type": content_type}, body) as answer:
-            yield answer
+        return self._answer("POST", path, "", {"Accept": accept, "Content-Type": content_type}, body)
 
     async def close(self) -> None:
         """Let go of all connections. The archive can be asked again."""
@@ -225,14 +221,12 @@ class HttpArchive:
     async def _pieces(self, response: ClientResponse) -> AsyncIterator[bytes]:
         """The body as it comes, so that the first byte does not wait for the second."""
         content = response.content
-        while True:
+        while not content.at_eof():
             with upstream_errors():
                 async with asyncio.timeout(self._timeouts.chunk):
                     piece = await content.readany()
             if piece:
                 yield piece
-            elif content.at_eof():
-                return
 
 
 class _Upload:

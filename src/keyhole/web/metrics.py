@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import AsyncIterator, Iterable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -130,9 +130,12 @@ class TimedArchive:
     @asynccontextmanager
     async def _timed(self, asking: AbstractAsyncContextManager[ArchiveAnswer]) -> AsyncIterator[ArchiveAnswer]:
         begun = time.monotonic()
-        async with AsyncExitStack() as stack:
-            try:
-                answer = await stack.enter_async_context(asking)
-            finally:
+        answered = False
+        try:
+            async with asking as answer:
+                answered = True
                 self._seconds.observe(time.monotonic() - begun)
-            yield answer
+                yield answer
+        finally:
+            if not answered:
+                self._seconds.observe(time.monotonic() - begun)
