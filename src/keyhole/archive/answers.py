@@ -7,6 +7,8 @@ from collections.abc import AsyncGenerator
 import msgspec
 
 from keyhole.archive.answer import ArchiveAnswer
+from keyhole.archive.media import DICOM_JSON
+from keyhole.archive.metadata import DicomJson
 
 PROBLEM = "application/problem+json"
 
@@ -29,6 +31,12 @@ def problem_answer(problem: Problem) -> ArchiveAnswer:
     """The answer that says *problem*."""
     content = msgspec.json.encode({"status": problem.status, "detail": problem.detail})
     return ArchiveAnswer(problem.status, PROBLEM, _once(content), len(content))
+
+
+def json_answer(status: int, dataset: DicomJson) -> ArchiveAnswer:
+    """One dataset, whole."""
+    content = msgspec.json.encode(dataset)
+    return ArchiveAnswer(status, DICOM_JSON, _once(content), len(content))
 
 
 def not_found() -> Problem:

@@ -12,24 +12,28 @@ import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from keyhole.archive import media
 from keyhole.archive.answer import ArchiveAnswer
-from keyhole.archive.answers import Problem, not_acceptable, not_found, problem_answer
+from keyhole.archive.answers import Problem, json_answer, not_acceptable, not_found, problem_answer
 from keyhole.archive.attributes import Level
 from keyhole.archive.bulk import TAG_PATH
 from keyhole.archive.content import Chunks
 from keyhole.archive.decoders import Decoders
+from keyhole.archive.entries import DUPLICATE
 from keyhole.archive.index import Index
-from keyhole.archive.indexing import DUPLICATE, Outcome, Progress
+from keyhole.archive.indexing import Outcome, Progress
 from keyhole.archive.order import Order, Rendered
 from keyhole.archive.pictures import Pictures
 from keyhole.archive.query import FUZZY_IGNORED, BadQuery, parse_query
+from keyhole.archive.receiver import Receiver, receipt
 from keyhole.archive.retrieve import Body, Retriever
 from keyhole.archive.search import Search
 from keyhole.archive.threads import Threads
 from keyhole.archive.upkeep import Upkeep
+from keyhole.archive.uploads import Uploads
 from keyhole.errors import ArchiveFailed, Misconfigured, Refused
 
 _PARTS = {
@@ -42,6 +46,7 @@ _PARTS = {
 _S = "/studies/{study}"
 _E = f"{_S}/series/{{series}}"
 _I = f"{_E}/instances/{{instance}}"
+_STORES = re.compile(r"/studies(?:/(?P<study>[0-9.]{1,64}))?")
 _PICTURED = (_S, _E, _I, f"{_I}/frames/{{frames}}")
 
 
@@ -69,8 +74,13 @@ class FolderArchive:
     later in large folders: looking over the folder takes at most a tenth of the time.
     """
 
-    def __init__(self, name: str, folder: Path, index: Path, *, every: float = 5.0, threads: int = 4) -> None:
-        """Serve *folder*; nothing is read yet. Raises Misconfigured when it is not a folder."""
+    def __init__(
+        self, name: str, folder: Path, index: Path, *, uploads: bool = False, every: float = 5.0, threads: int = 4
+    ) -> None:
+        """Serve *folder*; nothing is read yet. Raises Misconfigured when it is not a folder.
+
+        Nothing is ever written into it unless *uploads* are taken.
+        """
         if not folder.is_dir():
             raise Misconfigured(f"{folder} is not a folder of DICOM files")
         folder = folder.resolve()
@@ -81,6 +91,7 @@ class FolderArchive:
         self._retriever = Retriever(self._index, os.fsencode(folder), self.root)
         self._pictures = Pictures(self._index, os.fsencode(folder))
         self._decoders = Decoders()
+        self._uploads = Uploads(folder, index) if uploads else None
 
     @property
     def name(self) -> str:
@@ -148,19 +159,50 @@ class FolderArchive:
 
     def post(
         self,
-        path: str,  # noqa: ARG002 - as the protocol has it
-        content_type: str,  # noqa: ARG002
-        body: AsyncIterator[bytes],  # noqa: ARG002
-        accept: str,  # noqa: ARG002
+        path: str,
+        content_type: str,
+        body: AsyncIterator[bytes],
+        accept: str,  # noqa: ARG002 - the receipt is DICOM JSON
     ) -> AbstractAsyncContextManager[ArchiveAnswer]:
-        """Refuse: nothing is stored in a folder."""
-        raise Refused("this archive is a folder of files and takes no uploads", "put the files into the folder")
+        """Store what *body* streams in the folder, when the operator allowed uploads."""
+        if self._uploads is None:
+            raise Refused("this archive is a folder of files and takes no uploads", "put the files into the folder")
+        return self._post(self._uploads, path, content_type, body)
+
+    @asynccontextmanager
+    async def _post(
+        self, uploads: Uploads, path: str, content_type: str, body: AsyncIterator[bytes]
+    ) -> AsyncIterator[ArchiveAnswer]:
+        try:
+            answer = await self._received(uploads, path, content_type, body)
+        except Problem as problem:
+            answer = problem_answer(problem)
+        yield answer
+
+    async def _received(
+        self, uploads: Uploads, path: str, content_type: str, body: AsyncIterator[bytes]
+    ) -> ArchiveAnswer:
+        if (match := _STORES.fullmatch(path)) is None:
+            raise not_found()
+        receiver = Receiver(uploads, content_type, match["study"])
+        await self._threads.run(uploads.ready)
+        try:
+            async for chunk in body:
+                await self._threads.run(partial(receiver.feed, chunk))
+            receiver.finish()
+        finally:
+            # Also when the sender has left: a thread may be writing still, and is waited for in there.
+            self._threads.later(receiver.abandon)
+        status, dataset = receipt(receiver.results, self.root, match["study"])
+        return json_answer(status, dataset)
 
     async def close(self) -> None:
         """Stop looking over the folder, let another process be elected, and let go of files and threads."""
         await self._decoders.close()
         await self._upkeep.end()
         await asyncio.to_thread(self._threads.shutdown)
+        if self._uploads is not None:
+            self._uploads.close()
         self._index.close()
 
     def _answer(self, path: str, query: str, accept: str) -> _Answer | Order:

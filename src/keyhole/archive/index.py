@@ -131,6 +131,25 @@ def _prepare(connection: sqlite3.Connection, path: Path, root: bytes) -> None:
         connection.execute(f"PRAGMA user_version = {VERSION}")
 
 
+def connect_writer(path: Path, root: bytes) -> sqlite3.Connection:
+    """Open the index of *root* for an upload; raises ArchiveFailed when nobody has made it yet."""
+    if not path.exists():
+        raise ArchiveFailed("the folder is not indexed yet")
+    uri = f"{path.absolute().as_uri()}?mode=rw"
+    connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=10)
+    try:
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        usable = version == VERSION and connection.execute("SELECT root FROM folder").fetchone() == (root,)
+        connection.execute("PRAGMA synchronous = NORMAL")
+    except BaseException:
+        connection.close()
+        raise
+    if not usable:
+        connection.close()
+        raise ArchiveFailed("the folder is not indexed yet")
+    return connection
+
+
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     """Everything or nothing."""

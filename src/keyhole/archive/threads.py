@@ -22,6 +22,15 @@ class Threads:
         """What *function* returns."""
         return await asyncio.wrap_future(self._pool.submit(function))
 
+    def later(self, function: Callable[[], object]) -> None:
+        """Do *function* in its turn, or now when the pool takes no more work; nobody waits for it."""
+        try:
+            running = self._pool.submit(function)
+        except RuntimeError:
+            function()
+        else:
+            running.add_done_callback(lambda done: function() if done.cancelled() else None)
+
     async def stream(self, chunks: Generator[bytes, None, None]) -> AsyncGenerator[bytes, None]:
         """What *chunks* yields, each read in a thread when it is asked for.
 
