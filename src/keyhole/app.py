@@ -74,7 +74,7 @@ def database_url(settings: Settings) -> str:
 def open_archive(name: str, settings: ArchiveSettings, whole: Settings) -> FolderArchive | HttpArchive:
     """The archive *name*, with nothing read or connected yet."""
     if settings.folder is not None:
-        return FolderArchive(name, settings.folder, whole.data / f"archive-{name}.db")
+        return FolderArchive(name, settings.folder, whole.data / f"archive-{name}.db", uploads=settings.uploads)
     headers = {field: secret.get_secret_value() for field, secret in settings.headers.items()}
     if settings.user is not None and settings.password is not None:
         headers |= basic(settings.user, settings.password.get_secret_value())

@@ -56,6 +56,7 @@ class ArchiveSettings(BaseModel):
         {}, description="headers that let Keyhole in, one `Name: value` to a line", json_schema_extra=_SECRET
     )
     orthanc: _ServerRoot | None = Field(None, description="root of Orthanc's own REST API, when the archive is one")
+    uploads: bool = Field(default=False, description="store what is uploaded in the folder, when the archive is one")
 
     @property
     def folder(self) -> Path | None:
@@ -88,6 +89,9 @@ class Settings(BaseModel):
     )
     archive_orthanc: _ServerRoot | None = Field(
         None, description="root of Orthanc's own REST API, when the archive is one"
+    )
+    archive_uploads: bool = Field(
+        default=False, description="store what is uploaded in the folder, when the archive is one"
     )
     archives: Mapping[_ArchiveName, ArchiveSettings] = Field(
         {}, description="more archives, each a table `[archives.NAME]` in the TOML file"
@@ -148,6 +152,7 @@ class Settings(BaseModel):
             password=self.archive_password,
             headers=self.archive_headers,
             orthanc=self.archive_orthanc,
+            uploads=self.archive_uploads,
         )
         return {self.archive_name: default, **self.archives}
 
