@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from keyhole.access.decision import Event, Reason
-from keyhole.access.resource import Action
+from keyhole.access.resource import Action, Resource
 from keyhole.access.secret import new_id
 from keyhole.errors import StoreFailed
 from keyhole.store.trail import TrailQuery
@@ -73,6 +73,17 @@ async def test_the_trail_is_searched(store: Store, query: TrailQuery, expected: 
         ]
     )
     assert [row.seq for row in await store.trail(query)] == expected
+
+
+async def test_a_study_s_rows_include_those_of_shares_that_hold_it_among_others(store: Store) -> None:
+    both = await added(store, resources=(Resource.of("main", "1.2"), Resource.of("main", "1.3")))
+    await added(store, resources=(Resource.of("main", "1.4"), Resource.of("main", "1.5")))
+    await store.append([record(study="1.3", share=both.id), record(Event.VISIT_BEGUN, share=both.id), record()])
+    rows = await store.trail(TrailQuery(study="1.2"))
+    assert [(row.record.event, row.record.share) for row in rows] == [
+        (Event.SHARE_CREATED, both.id),
+        (Event.VISIT_BEGUN, both.id),
+    ]
 
 
 async def test_a_timeline_is_what_happened_with_a_share(store: Store) -> None:

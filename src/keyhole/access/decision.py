@@ -135,6 +135,7 @@ class Event(StrEnum):
     VISIT_ENDED = "visit-ended"
     KEY_CREATED = "key-created"
     KEY_REVOKED = "key-revoked"
+    TRAIL_READ = "trail-read"
     RING_CHANGED = "ring-changed"
     """The keys that links are derived from: rotated, prepared or pruned."""
     BACKUP = "backup"

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol, cast
 
+from keyhole.cli.session import operator
 from keyhole.gateway.desk import Desk
 from keyhole.store.trail import TrailQuery, TrailRow
 from keyhole.store.verify import Broken, Fault, Intact
@@ -36,23 +37,31 @@ class Records(Protocol):
 
 
 def records(desk: Desk) -> Records:
-    """The trail behind *desk*."""
+    """The trail behind *desk*, to verify it: that tells nothing of what is on it."""
     return cast("Records", desk.store)
+
+
+async def consulted(desk: Desk, query: TrailQuery) -> Records:
+    """The trail behind *desk*, to read what *query* asks for. Whoever reads it is on it."""
+    about = {name: value for name in ("study", "share") if (value := getattr(query, name)) is not None}
+    return cast("Records", await desk.consult_trail(operator(), about))
 
 
 async def every(desk: Desk, query: TrailQuery) -> AsyncIterator[TrailRow]:
     """All rows that *query* asks for, oldest first, a page of them in memory at a time."""
     query = replace(query, limit=PAGE, newest_first=False)
-    page = await records(desk).trail(query)
+    trail = await consulted(desk, query)
+    page = await trail.trail(query)
     while page:
         for row in page:
             yield row
-        page = await records(desk).trail(replace(query, after_seq=page[-1].seq))
+        page = await trail.trail(replace(query, after_seq=page[-1].seq))
 
 
 async def newest(desk: Desk, query: TrailQuery) -> tuple[list[TrailRow], bool]:
     """The last page of what *query* asks for, oldest first, and whether there is more before it."""
-    page = await records(desk).trail(replace(query, limit=PAGE + 1, newest_first=True))
+    trail = await consulted(desk, query)
+    page = await trail.trail(replace(query, limit=PAGE + 1, newest_first=True))
     return list(reversed(page[:PAGE])), len(page) > PAGE
 
 

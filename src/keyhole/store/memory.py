@@ -53,7 +53,10 @@ class MemoryStore:
     async def trail(self, query: TrailQuery) -> Sequence[TrailRow]:
         """The rows that *query* asks for."""
         rows = [trail.to_row(row.seq, row.draft.body, row.draft.personal) for row in self._rows]
-        found = [row for row in rows if trail.matches(query, row)]
+        sharing = {
+            share.id for share in self._shares.values() if query.study in {each.study for each in share.resources}
+        }
+        found = [row for row in rows if trail.matches(query, row, sharing)]
         return (found[::-1] if query.newest_first else found)[: query.limit]
 
     async def timeline(self, share_id: str) -> Sequence[TrailRow]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sqlalchemy import Select, bindparam, insert, select, update
+from sqlalchemy import Select, and_, bindparam, insert, or_, select, update
 
 from keyhole.access.decision import Event, Record
 from keyhole.store import schema
@@ -22,6 +22,7 @@ MOST_ROWS = 10_000
 class TrailQuery:
     """Which rows of the trail, and how many; what is None does not matter.
 
+    ``study`` also finds what happened with shares of several studies, which names none of them in its rows.
     ``since`` is included, ``until`` is not. ``after_seq`` continues a list: rows later in it than that one.
     """
 
@@ -121,8 +122,10 @@ def find(tx: Transaction, query: TrailQuery) -> list[TrailRow]:
 
 
 def _search(query: TrailQuery) -> Select[tuple[int, bytes]]:
-    equal = {"study": query.study, "share": query.share, "visit": query.visit, "subject": query.subject}
+    equal = {"share": query.share, "visit": query.visit, "subject": query.subject}
     wanted = [_t[name] == value for name, value in equal.items() if value is not None]
+    if query.study is not None:
+        wanted.append(or_(_t.study == query.study, and_(_t.study.is_(None), _t.share.in_(_sharing(query.study)))))
     if query.events:
         wanted.append(_t.event.in_(sorted(event.value for event in query.events)))
     if query.since is not None:
@@ -133,6 +136,12 @@ def _search(query: TrailQuery) -> Select[tuple[int, bytes]]:
         wanted.append(_t.seq < query.after_seq if query.newest_first else _t.seq > query.after_seq)
     order = _t.seq.desc() if query.newest_first else _t.seq.asc()
     return select(_t.seq, _t.body).where(*wanted).order_by(order).limit(min(query.limit, MOST_ROWS))
+
+
+def _sharing(study: str) -> Select[tuple[str]]:
+    """The shares that hold *study*. What happened with a share of several studies names none of them in its row."""
+    columns = schema.share_studies.c
+    return select(columns.share).where(columns.study == study)
 
 
 def personal(tx: Transaction, seqs: Sequence[int]) -> dict[int, list[Personal]]:
@@ -153,17 +162,17 @@ def to_row(seq: int, body: bytes, values: Iterable[Personal]) -> TrailRow:
     return TrailRow(seq, replace(record, personal=known), erased=len(known) < len(commitments))
 
 
-def matches(query: TrailQuery, row: TrailRow) -> bool:
-    """Whether *query* asks for *row*, its limit aside."""
+def matches(query: TrailQuery, row: TrailRow, sharing: Container[str | None]) -> bool:
+    """Whether *query* asks for *row*, its limit aside; *sharing* are the shares that hold the study asked for."""
     record = row.record
     equal: Mapping[str, str | None] = {
-        "study": query.study,
         "share": query.share,
         "visit": query.visit,
         "subject": query.subject,
     }
     return (
         all(value is None or getattr(record, name) == value for name, value in equal.items())
+        and (query.study is None or record.study == query.study or (record.study is None and record.share in sharing))
         and (not query.events or record.event in query.events)
         and (query.since is None or query.since <= record.at)
         and (query.until is None or record.at < query.until)
