@@ -151,6 +151,8 @@ def _found_implicit(dataset: Dataset, declared: bool) -> bool:  # noqa: FBT001
 
 def _read_deflated(file: BinaryIO) -> Header:
     file.seek(0)
+    if os.fstat(file.fileno()).st_size > INFLATED_MOST:
+        raise Unreadable("inflates beyond all bounds")
     packed = file.read()
     group = packed[_PREAMBLE + 4 : _PREAMBLE + 16]
     if len(group) != struct.calcsize("<HHHHL") or group[:8] != b"\x02\x00\x00\x00UL\x04\x00":
