@@ -8,9 +8,7 @@ from urllib.parse import parse_qs
 
 import msgspec
 from starlette.requests import Request
-from starlette.types import Scope
 
-from keyhole.gateway.client import Client
 from keyhole.web import words
 
 LARGEST_BODY = 4096
@@ -24,13 +22,6 @@ _FORM = "application/x-www-form-urlencoded"
 def canonical(raw_path: bytes) -> bool:
     """Whether *raw_path* is spelt in the one way that ours are: no escapes, no empty or dot segments."""
     return _CANONICAL.fullmatch(raw_path) is not None
-
-
-def client_of(scope: Scope) -> Client:
-    """Where the request comes from: the address that the server says, which knows the trusted proxies."""
-    address = scope["client"][0] if scope.get("client") else ""
-    agent = next((value for name, value in scope["headers"] if name == b"user-agent"), b"")
-    return Client(address, agent.decode("latin-1"))
 
 
 def from_elsewhere(request: Request, origin: str) -> bool:

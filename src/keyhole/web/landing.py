@@ -16,13 +16,13 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 
 from keyhole.access.decision import Deny, Reason
 from keyhole.access.secret import is_id
-from keyhole.gateway.client import Client
+from keyhole.gateway.client import Client, client_of
 from keyhole.gateway.openings import Look, NotYet, Opened, Shown
 from keyhole.sharing.link import parse_link, parse_secret
 from keyhole.sharing.viewer import OHIF
 from keyhole.sharing.visit import COOKIE
 from keyhole.web import words
-from keyhole.web.incoming import client_of, fields, from_elsewhere, is_form
+from keyhole.web.incoming import fields, from_elsewhere, is_form
 from keyhole.web.pages import PublicPages, refused, render
 
 _CODE = re.compile(r"[A-Za-z0-9]{16,64}")

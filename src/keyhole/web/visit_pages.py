@@ -8,11 +8,12 @@ from starlette.types import ASGIApp
 
 from keyhole.access.decision import Deny, Reason
 from keyhole.access.secret import is_id
+from keyhole.gateway.client import client_of
 from keyhole.gateway.openings import Shown
 from keyhole.sharing.viewer import OHIF
 from keyhole.sharing.visit import COOKIE
 from keyhole.web import words
-from keyhole.web.incoming import client_of, from_elsewhere
+from keyhole.web.incoming import from_elsewhere
 from keyhole.web.landing import Openings
 from keyhole.web.pages import PublicPages, message, refused, render
 from keyhole.web.viewer import ViewerFiles
