@@ -186,7 +186,15 @@ class Table:
         route = methods.get("GET" if method == "HEAD" else method)
         if route is None:
             return Refusal(Reason.METHOD_NOT_ALLOWED, "the route has no such method", _allow(methods))
+        if _repeated(ids.get("frames", "")):
+            return Refusal(Reason.NOT_CANONICAL, "a frame is asked for twice")
         return Match(route, ids)
+
+
+def _repeated(frames: str) -> bool:
+    """Whether *frames* names one twice: no viewer does, and each costs the archive a read of what may be megabytes."""
+    numbers = frames.split(",")
+    return len(set(numbers)) < len(numbers)
 
 
 def _shape(path: str) -> _Shape:
