@@ -300,8 +300,9 @@ class TestMethods:
     async def test_options_tells_a_key_of_storing(self, gate: Gate) -> None:
         answer = await gate.caller.call("OPTIONS", "/dicom-web/studies", await gate.key("uploader"))
         assert answer.header("allow") == "GET, HEAD, OPTIONS, POST"
+        assert (await gate.caller.call("OPTIONS", "/dicom-webs", await gate.key("uploader"))).status == 404
 
-    @pytest.mark.parametrize("path", ["/nothing", f"/studies/{OK}/../{BAD}"])
+    @pytest.mark.parametrize("path", ["/nothing", f"/studies/{OK}/../{BAD}", "//", "///"])
     async def test_options_of_what_is_not_there_is_refused(self, path: str, gate: Gate, visitor: Visitor) -> None:
         assert (await gate.ask("OPTIONS", visitor, path)).status == 404
 

@@ -24,8 +24,9 @@ from keyhole.dicom import dicomweb
 from keyhole.dicom.query import SEARCHES, parse_retrieve, parse_search
 from keyhole.dicom.route import Match, Refusal
 from keyhole.errors import Refused
+from keyhole.gateway import identify
 from keyhole.gateway.desk import Desk, NotFound
-from keyhole.gateway.identify import roles_of
+from keyhole.gateway.identify import below_grants, roles_of
 from keyhole.gateway.incoming import MOUNT
 from keyhole.identity.role import role_grants
 from keyhole.sharing.link import parse_link, verify
@@ -130,21 +131,22 @@ def _of_share(share: Share, now: datetime) -> Holder:
     subject = Subject(Kind.VISIT, share.principal, frozenset({share.principal}))
     ended = closed(share, now)
     # A share that is used up still serves the visits that it began.
-    return Holder(subject, share.grants(), None if ended is Reason.USED_UP else ended, share.archive)
+    ended = None if ended is Reason.USED_UP else ended
+    return Holder(below_grants(subject, share.grants()), share.grants(), ended, share.archive)
 
 
 async def _of_visit(desk: Desk, name: str) -> Holder:
     visit = await _found(desk.store.visit(name), f"visit:{name}")
     share = await desk.store.share(visit.share) if visit.share else None
-    grants = (*visit.grants(), *(share.grants() if share else ()))
-    return Holder(visit.as_subject(), grants, over(visit, share, desk.now()), visit.archive)
+    held = identify.Holder.of_visit(visit, share)
+    return Holder(held.subject, held.grants, over(visit, share, desk.now()), visit.archive)
 
 
 async def _of_key(desk: Desk, name: str) -> Holder:
     key = await _found(desk.store.key(name), f"key:{name}")
-    subject = key.as_subject()
+    held = identify.Holder.of_key(key.as_subject(), desk.archives)
     ended = None if key.live(desk.now()) else Reason.WITHDRAWN if key.revoked_at else Reason.EXPIRED
-    return Holder(subject, role_grants(roles_of(subject), desk.archives), ended)
+    return Holder(held.subject, held.grants, ended)
 
 
 def _judge(method: str, target: str, holder: Holder, archive: str, now: datetime) -> Answer:

@@ -32,17 +32,6 @@ class Holder:
     grants: tuple[Grant, ...]
     visit: Visit | None = None
 
-    @classmethod
-    def of(cls, subject: Subject, grants: Iterable[Grant], visit: Visit | None = None) -> Self:
-        """The holder whose ceiling is no higher than all its *grants* together.
-
-        What a share or a role holds for nothing at all is then refused as such (403), wherever it is asked for, and
-        tells nothing about what there is; everything else that is not granted looks like what is not there (404).
-        """
-        grants = tuple(grants)
-        granted = frozenset[Action]().union(*(grant.actions for grant in grants))
-        return cls(replace(subject, ceiling=subject.ceiling & granted), grants, visit)
-
     @staticmethod
     def of_visit(visit: Visit, share: Share | None) -> Holder:
         """The holder of *visit*, which belongs to *share* if to any."""
@@ -51,15 +40,27 @@ class Holder:
     @classmethod
     def of_key(cls, subject: Subject, archives: Iterable[str]) -> Self:
         """The holder of an API key, which acts in *archives* as its roles may."""
-        return cls.of(subject, role_grants(roles_of(subject), archives))
+        grants = role_grants(roles_of(subject), archives)
+        return cls(below_grants(subject, grants), grants)
 
 
 @lru_cache(maxsize=1024)  # the rows are values: from the same ones comes the same holder, for image after image
 def _of_visit(visit: Visit, share: Share | None) -> Holder:
-    return Holder.of(visit.as_subject(), (*visit.grants(), *(share.grants() if share else ())), visit)
+    grants = (*visit.grants(), *(share.grants() if share else ()))
+    return Holder(below_grants(visit.as_subject(), grants), grants, visit)
 
 
 NOBODY = Holder(ANONYMOUS, ())
+
+
+def below_grants(subject: Subject, grants: Iterable[Grant]) -> Subject:
+    """*subject* with a ceiling no higher than all its *grants* together.
+
+    What a share or a role holds for nothing at all is then refused as such (403), wherever it is asked for, and tells
+    nothing about what there is; everything else that is not granted looks like what is not there (404).
+    """
+    granted = frozenset[Action]().union(*(grant.actions for grant in grants))
+    return replace(subject, ceiling=subject.ceiling & granted)
 
 
 def roles_of(subject: Subject) -> frozenset[str]:

@@ -210,12 +210,14 @@ class Gateway:
 
 async def _options(request: Incoming, holder: Holder, send: Send) -> Stop | None:
     """Say what can be done at a path that there is; the archive is not asked (PS3.18 section 8.9)."""
-    found = dicomweb.match("OPTIONS", request.below)
-    if isinstance(found, Match) or request.root is None:
+    if request.root is None:
         return Stop(Reason.UNKNOWN_ROUTE, holder)
-    if found.reason is not Reason.METHOD_NOT_ALLOWED and request.below.rstrip(b"/"):
-        return Stop(found.reason, holder)
-    allow = _LOOKING if holder.visit is not None else found.allow or _LOOKING
+    allow: tuple[str, ...] = _LOOKING
+    if request.below not in (b"", b"/"):
+        found = dicomweb.match("OPTIONS", request.below)
+        if isinstance(found, Match) or found.reason is not Reason.METHOD_NOT_ALLOWED:
+            return Stop(Reason.UNKNOWN_ROUTE if isinstance(found, Match) else found.reason, holder)
+        allow = found.allow if holder.visit is None else _LOOKING
     await whole(send, HTTPStatus.NO_CONTENT, None, None, {**ALWAYS, "allow": ", ".join(allow)})
     return None
 
