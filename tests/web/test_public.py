@@ -176,4 +176,4 @@ async def test_a_client_that_leaves_in_the_middle_is_no_error(caller: Caller) ->
 async def test_a_client_without_an_address_is_served(caller: Caller, memory: Memory) -> None:
     answer = await type(caller)(caller.app, client=None).post_json("/o", {"code": CODE})
     assert answer.status == 201
-    assert memory.clients[0].address == ""
+    assert memory.clients[0].address == "unknown"

@@ -109,9 +109,27 @@ class Session:
                 connection.close()
 
 
+_WHY = {
+    "SQLITE_FULL": "there is no room left on its disk",
+    "SQLITE_READONLY": "it, or its folder, may not be written by this user",
+    "SQLITE_READONLY_DIRECTORY": "its folder may not be written by this user",
+    "SQLITE_CANTOPEN": "its file cannot be opened by this user",
+    "SQLITE_BUSY": "another program keeps it locked",
+    "SQLITE_NOTADB": "its file is no SQLite database",
+    "SQLITE_CORRUPT": "its file is damaged: restore a backup",
+    "ConnectionTimeout": "its server did not answer in time",
+    "53100": "there is no room left on its disk",
+    "3D000": "its server has no database of that name",
+    "28P01": "its server refuses the user or the password",
+    "42501": "its server does not allow this user to do that",
+}
+"""What an operator can do something about, by SQLite's name of the error, SQLSTATE, or the kind of exception."""
+
+
 def failure(error: BaseException) -> StoreFailed:
     """*error* as ours. Only its kind is told: drivers quote values."""
     if isinstance(error, StoreFailed):
         return StoreFailed(*error.args)
     name = getattr(error, "sqlite_errorname", None) or getattr(error, "sqlstate", None) or type(error).__name__
-    return StoreFailed(f"the database failed: {name}")
+    why = _WHY.get(name, "it cannot be reached" if name == "OperationalError" else name)
+    return StoreFailed(f"the database failed: {why}")
