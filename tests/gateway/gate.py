@@ -120,7 +120,7 @@ class Gate:
         self.identity = Identity(self.current, self.attendance, ("main",), self.clock)
         self.streams = Streams(self.at_once, self.may_wait)
         self.sources = {"main": Source(self.archive, Capabilities())}
-        self.finder = Finder(self.sources)
+        self.finder = Finder(self.sources, self.ledger, self.clock)
         self.outcomes: list[str] = []
         self.gateway = Gateway(
             default_archive="main",

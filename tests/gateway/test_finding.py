@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from keyhole.access.decision import Scope
+from keyhole.access.decision import Event, Reason, Scope
 from keyhole.access.resource import Resource
 from keyhole.errors import ArchiveFailed, Refused
 from keyhole.gateway.dicomjson import Item
@@ -37,9 +37,11 @@ async def test_nothing_in_scope_asks_the_archive_nothing(gate: Gate) -> None:
     assert gate.archive.begun == 0
 
 
-async def test_an_archive_that_ignores_the_filter_gives_nothing_away(gate: Gate) -> None:
+async def test_an_archive_that_ignores_the_filter_gives_nothing_away_and_is_on_the_trail(gate: Gate) -> None:
     gate.archive.ignores = frozenset({"StudyInstanceUID", "0020000D"})
     assert uids(await gate.finder.studies("main", within((OK,)), b"")) == [OK]
+    [row] = await gate.trail(Event.FAILURE)
+    assert (row.reason, row.archive, row.times) == (Reason.FOREIGN_ANSWER, "main", 3)
 
 
 async def test_series_are_those_of_the_study_in_scope(gate: Gate) -> None:
