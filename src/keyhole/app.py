@@ -155,8 +155,8 @@ async def _base(
             name: Source(measured(archive), capabilities_file.of(settings.data, name, archive.root))
             for name, archive in archives.items()
         }
-        finder = Finder(sources)
         ledger = Ledger(trail_of(store), now)
+        finder = Finder(sources, ledger, now)
         desk = Desk(
             store=store,
             archives=tuple(archives),
