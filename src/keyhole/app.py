@@ -6,15 +6,16 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
 from typing import Any
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette import types
+from starlette.types import ASGIApp, Receive, Send
 
-from keyhole.access.decision import Event, Record
+from keyhole.access.decision import Event, Record, Scope
 from keyhole.access.secret import Secret
 from keyhole.archive.answer import Archive
 from keyhole.archive.folder import FolderArchive
@@ -24,6 +25,7 @@ from keyhole.gateway.attendance import Attendance
 from keyhole.gateway.client import client_of
 from keyhole.gateway.current import Current
 from keyhole.gateway.desk import Desk
+from keyhole.gateway.dicomjson import Item
 from keyhole.gateway.fetch import Fetcher, Source
 from keyhole.gateway.finding import Finder
 from keyhole.gateway.identify import Identity
@@ -173,14 +175,20 @@ async def _base(
 
 @asynccontextmanager
 async def open_desk(settings: Settings) -> AsyncIterator[Desk]:
-    """The desk for a command: the database brought up to date, folders looked over unless a server does so."""
+    """The desk for a command: the database brought up to date, and a folder before it is searched."""
     prepare(settings)
     async with _base(settings, lambda archive: archive, lambda store: store) as base:
-        for archive in base.archives.values():
-            if isinstance(archive, FolderArchive):
-                await archive.rescan()
+        looked_over: set[str] = set()
+
+        async def find(archive: str, scope: Scope, raw_query: bytes) -> list[Item]:
+            folder = base.archives[archive]
+            if isinstance(folder, FolderArchive) and archive not in looked_over:
+                await folder.rescan()  # nothing to do where a server runs: that is its task then
+                looked_over.add(archive)
+            return await base.finder.studies(archive, scope, raw_query)
+
         try:
-            yield base.desk
+            yield replace(base.desk, find=find)
         finally:
             await base.ledger.flush()
 
@@ -203,7 +211,7 @@ class Process:
     def app(self, name: str) -> ASGIApp:
         """The application of the listener *name*, for whoever has to have it before it is wired."""
 
-        async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        async def answer(scope: types.Scope, receive: Receive, send: Send) -> None:
             await self._apps[name](scope, receive, send)
 
         return answer
