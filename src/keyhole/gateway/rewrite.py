@@ -94,8 +94,11 @@ class Links:
         if tag in _RETRIEVE_LINKS:
             element["Value"] = [link for link in (self.public(uri, study) for uri in values) if link is not None]
             return bool(element["Value"])
-        nested = [value for value in values if isinstance(value, _NESTED)]
-        return not nested or self._nested_stays(nested, study, names=element.get("vr") == "PN")
+        for value in values:  # most elements end here, without another call
+            if isinstance(value, _NESTED):
+                nested = [value for value in values if isinstance(value, _NESTED)]
+                return self._nested_stays(nested, study, names=element.get("vr") == "PN")
+        return True
 
     def _nested_stays(self, values: list[Item | list[object]], study: str | None, *, names: bool) -> bool:
         """Whether *values* are items, rewritten now, or *names*, whose groups are text; a list in a list is neither."""
