@@ -75,7 +75,7 @@ def _grey(pixels: Pixels, window: Window | None) -> NDArray[np.uint8]:
     low, high = int(pixels.values.min()), int(pixels.values.max())
     if high - low < 1 << _TABLE_MOST:
         table = look.brightness(np.arange(low, high + 1, dtype=np.int64))
-        grey = table[pixels.values.astype(np.int64) - low]
+        grey = table[np.subtract(pixels.values, low, dtype=np.int64)]
     else:
         grey = look.brightness(pixels.values)
     if pixels.photometric == "MONOCHROME1":
