@@ -27,7 +27,7 @@ JSON = "application/dicom+json"
 BOUNDARY = "a-boundary-as-long-as-they-usually-are"
 FRAMES = "multipart/related; type=application/octet-stream; transfer-syntax=*"
 
-_ARCHIVE = f"""
+ARCHIVE = f"""
     root {{folder}};
     types {{{{ }}}}
     location = /dicom-web/studies {{{{ default_type {JSON}; try_files /found.json =404; }}}}
@@ -158,9 +158,9 @@ def main() -> None:
         files.mkdir()
         write(files)
         folder.chmod(0o755)
-        archive = stack.enter_context(nginx(folder, "archive", _ARCHIVE.format(folder=files)))
+        archive = stack.enter_context(nginx(folder, "archive", ARCHIVE.format(folder=files)))
         proxy = stack.enter_context(nginx_before(folder, archive.port))
-        settings = {"KEYHOLE_ARCHIVE": f"http://127.0.0.1:{archive.port}/dicom-web"}
+        settings = {"KEYHOLEARCHIVE": f"http://127.0.0.1:{archive.port}/dicom-web"}
         server = stack.enter_context(keyhole(folder, settings))
         print(f"{CONNECTIONS} connections, medians of {chosen.rounds} interleaved runs of {chosen.seconds:g} s")
         for case in CASES:

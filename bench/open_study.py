@@ -17,18 +17,17 @@ import argparse
 import base64
 import io
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from rig.client import Phase, Result
 from rig.measure import Leg, Measured, ask, interleaved, verdict
+from rig.postgresql import postgresql
 from rig.proxy import nginx_before
 
 from tests.e2e.dataset import ANNA, ROOT, Study, ct
-from tests.postgres import Cluster
 from tests.servers.keyhole import Keyhole, keyhole
 from tests.servers.orthanc import TRIXIE, Orthanc, orthanc
 
@@ -137,22 +136,6 @@ def report(name: str, measured: Measured, opening: Opening) -> None:
     )
 
 
-@contextmanager
-def database(wanted: bool) -> Iterator[str | None]:
-    """A fresh PostgreSQL database, or None for SQLite."""
-    if not wanted:
-        yield None
-        return
-    cluster = Cluster()
-    try:
-        cluster.start()
-        cluster.run("CREATE ROLE keyhole LOGIN")
-        cluster.run("CREATE DATABASE keyhole OWNER keyhole")
-        yield cluster.url("keyhole")
-    finally:
-        cluster.remove()
-
-
 def options() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -175,7 +158,7 @@ def main() -> None:
         archive = stack.enter_context(orthanc(folder, tree))
         archive.ask("PUT", "/tools/log-level", b"default")
         store(archive, chosen.slices)
-        url = stack.enter_context(database(chosen.postgresql))
+        url = stack.enter_context(postgresql()) if chosen.postgresql else None
         server = stack.enter_context(keyhole(folder, archive.settings, workers=chosen.workers, database=url))
         ways = {"direct": directly(archive), "Keyhole": through(server)}
         pids = {"direct": {"Orthanc": archive.process.pid}}
