@@ -18,6 +18,8 @@ from keyhole.store.sql import Transaction
 Progress = Callable[[int, int], None]
 
 _AT_ONCE = 1000
+_BEFORE_ALL = -(2**63)
+"""Rows count from 1; one that somebody has put before them is shown like any other, and must be found."""
 
 
 class Fault(StrEnum):
@@ -78,7 +80,7 @@ def check(tx: Transaction, signing: Signing, outside: Outside, progress: Progres
 
 
 def _stored(tx: Transaction) -> Iterator[Stored]:
-    last = 0
+    last = _BEFORE_ALL
     while True:
         columns = schema.trail.c
         found = tx.select(select(schema.trail).where(columns.seq > last).order_by(columns.seq).limit(_AT_ONCE))
@@ -130,7 +132,9 @@ def _end_fault(end: Head, head: Head, last_personal: int, outside: Outside) -> B
 
 def _fault(row: Stored, before: Head, signing: Signing, seen: bytes | None) -> Fault | None:
     if row.seq != before.seq + 1:
-        return Fault.REMOVED
+        return Fault.REMOVED if row.seq > before.seq else Fault.ALTERED
+    if not all(isinstance(value, bytes) for value in (row.body, row.digest)):
+        return Fault.ALTERED  # SQLite keeps whatever kind of value it is given
     key = signing.keys.get(row.key_id)
     if key is None:
         return Fault.UNKNOWN_KEY
@@ -146,6 +150,10 @@ def _beside(row: Stored) -> Fault | None:
     indexed, commitments = outline(row.body)
     if indexed != row.indexed:
         return Fault.ALTERED
-    if any(commitments.get(value.name) != value.commitment for value in row.personal):
+    if not all(_is_the_one(value, commitments.get(value.name)) for value in row.personal):
         return Fault.PERSONAL_ALTERED
     return None
+
+
+def _is_the_one(value: Personal, commitment: str | None) -> bool:
+    return all(isinstance(part, bytes) for part in (value.salt, value.value)) and value.commitment == commitment
