@@ -21,6 +21,8 @@ _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
 _HOST = re.compile(r"[0-9a-z](?:[0-9a-z.-]*[0-9a-z])?")
+_A_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
+"""What makes browsers read a host name as an IPv4 address (WHATWG URL, "ends in a number"): 127.1 is 127.0.0.1."""
 _PORT = re.compile(r"[0-9]{1,5}")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _HIGHEST_PORT = 65535
@@ -94,12 +96,22 @@ def _http_url(text: str) -> tuple[str, str, str]:
         raise ValueError("is not a URL")
     if not host.startswith("[") and not _HOST.fullmatch(host):
         raise ValueError("has a host name that is not made of ASCII letters, digits, dots and hyphens")
+    if _A_NUMBER.fullmatch(host.rpartition(".")[2]) and not _is_ipv4(host):
+        raise ValueError("has an address that browsers spell in another way: write it as four decimal numbers")
     if parts.username is not None:
         raise ValueError("has a user name in it, which belongs into a setting of its own")
     if re.search(r"[\s\\?#]", text):
         raise ValueError("is more than the root of a server: leave out what follows ? or #")
     authority = host if port in (None, _DEFAULT_PORTS[parts.scheme]) else f"{host}:{port}"
     return parts.scheme, authority, parts.path.rstrip("/")
+
+
+def _is_ipv4(host: str) -> bool:
+    try:
+        ipaddress.IPv4Address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def server_root(text: str) -> str:
