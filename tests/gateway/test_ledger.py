@@ -12,7 +12,7 @@ import pytest
 from keyhole.access.decision import Event, Reason, Record
 from keyhole.access.resource import Action
 from keyhole.errors import StoreFailed
-from keyhole.gateway.ledger import MOST_REFUSALS, Ledger
+from keyhole.gateway.ledger import MOST_OF_ONE, MOST_REFUSALS, Ledger
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -146,6 +146,15 @@ async def test_a_flood_of_strangers_is_bounded_and_loses_no_count(ledger: Ledger
     await ledger.flush()
     assert len(trail.rows) == MOST_REFUSALS + 1
     assert sum(row.times for row in trail.rows) == 10_000
+
+
+async def test_one_visitor_cannot_fill_the_trail_with_studies_they_make_up(ledger: Ledger, trail: Trail) -> None:
+    for number in range(1000):
+        ledger.refuse(replace(refusal(Reason.NO_GRANT), subject="visit:v", study=f"1.{number}"))
+    ledger.refuse(replace(refusal(Reason.NO_GRANT), subject="visit:w", study="1.2"))
+    await ledger.flush()
+    assert len(trail.rows) == MOST_OF_ONE + 2
+    assert sum(row.times for row in trail.rows if row.subject == "visit:v") == 1000
 
 
 async def test_refusals_never_wait_for_the_trail(ledger: Ledger, trail: Trail) -> None:

@@ -24,6 +24,9 @@ FLUSH = 3.0
 MOST_REFUSALS = 200
 """Different refusals kept between two writings; what exceeds them is summed up by reason."""
 
+MOST_OF_ONE = 20
+"""Different studies among the refusals of one subject between two writings."""
+
 _MOST_FIRSTS = 20_000
 
 Name = tuple[str | None, ...]
@@ -113,15 +116,25 @@ class Ledger:
     def refuse(self, refusal: Record) -> None:
         """Note a refusal; it is on the trail a few seconds later."""
         key = (_name(refusal), refusal.personal.get("address", ""))
-        if key not in self._refusals and len(self._refusals) >= MOST_REFUSALS:
-            refusal = Record(
-                at=refusal.at, event=refusal.event, subject="others", reason=refusal.reason, times=refusal.times
-            )
-            key = (_name(refusal), "")
+        if key not in self._refusals:
+            refusal, key = self._bounded(refusal, key)
         so_far = self._refusals.get(key)
         self._refusals[key] = (
             refusal if so_far is None else dataclasses.replace(so_far, times=so_far.times + refusal.times)
         )
+
+    def _bounded(self, refusal: Record, key: tuple[Name, str]) -> tuple[Record, tuple[Name, str]]:
+        """*refusal* as it may still be kept: what is too much of one subject, or of all, is summed up by reason.
+
+        Without the first bound a visitor could fill the trail with the UIDs of studies that they make up.
+        """
+        subject = refusal.subject
+        if len(self._refusals) >= MOST_REFUSALS:
+            subject = "others"
+        elif sum(kept.subject == subject for kept in self._refusals.values()) < MOST_OF_ONE or refusal.study is None:
+            return refusal, key
+        summed = Record(at=refusal.at, event=refusal.event, subject=subject, reason=refusal.reason, times=refusal.times)
+        return summed, (_name(summed), "")
 
     async def write(self, record: Record) -> None:
         """Return when *record* is durable; raise StoreFailed otherwise."""

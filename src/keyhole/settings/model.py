@@ -100,7 +100,10 @@ class Settings(BaseModel):
         30.0, gt=0, le=3600, description="seconds that an archive may be silent before it counts as failed"
     )
     requests_per_visit: int = Field(
-        32, ge=1, le=1000, description="requests to the archive that one visit may have under way at a time"
+        32,
+        ge=1,
+        le=1000,
+        description="requests to the archive that all visits of one link may have under way at a time in each worker",
     )
     data: _Folder = Field(description="folder for the database and the key file")
     database: Annotated[SecretStr, AfterValidator(values.postgresql)] | None = Field(
