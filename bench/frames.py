@@ -160,7 +160,7 @@ def main() -> None:
         folder.chmod(0o755)
         archive = stack.enter_context(nginx(folder, "archive", ARCHIVE.format(folder=files)))
         proxy = stack.enter_context(nginx_before(folder, archive.port))
-        settings = {"KEYHOLEARCHIVE": f"http://127.0.0.1:{archive.port}/dicom-web"}
+        settings = {"KEYHOLE_ARCHIVE": f"http://127.0.0.1:{archive.port}/dicom-web"}
         server = stack.enter_context(keyhole(folder, settings))
         print(f"{CONNECTIONS} connections, medians of {chosen.rounds} interleaved runs of {chosen.seconds:g} s")
         for case in CASES:
