@@ -31,7 +31,7 @@ demo: setup ## bring the viewer, write a sample archive, start Keyhole and print
 	@$(BIN)/keyhole demo
 
 check: lint ## formatting, ruff, mypy --strict, import contracts and the quick tests
-	@HYPOTHESIS_PROFILE=quick $(BIN)/python -m pytest -q -n auto -m "not e2e"
+	@HYPOTHESIS_PROFILE=quick $(BIN)/python -m pytest -q -n auto -m "not e2e and not slow"
 
 lint: setup
 	@$(BIN)/ruff format --check --quiet . || { echo "run: make format"; exit 1; }

@@ -25,7 +25,7 @@ from keyhole.archive.order import Order, Rendered, Unable
 from keyhole.errors import ArchiveFailed, ArchiveTimeout
 from tests.archive.makers import BUNDLED, INSTANCE, ask, image, later, save
 
-pytestmark = pytest.mark.filterwarnings("ignore:::pydicom")
+pytestmark = [pytest.mark.filterwarnings("ignore:::pydicom"), pytest.mark.slow]
 Serve = Callable[[], Awaitable[FolderArchive]]
 
 

@@ -16,6 +16,8 @@ from keyhole.archive.phantom import SLICES, slice_pixels
 from keyhole.archive.sample import ROOT, SampleStudy, write_sample
 from tests.archive.makers import ANY_SYNTAX, ask
 
+pytestmark = pytest.mark.slow
+
 Serve = Callable[[], Awaitable[FolderArchive]]
 
 

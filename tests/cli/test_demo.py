@@ -15,7 +15,7 @@ from tests.cli.transcript import Result, Run
 
 LINK = re.compile(r"^  http://127\.0\.0\.1:([0-9]+)/s/[a-z2-7]{16}#[a-z2-7]{35}$", re.MULTILINE)
 
-pytestmark = pytest.mark.loopback
+pytestmark = [pytest.mark.loopback, pytest.mark.slow]
 
 
 @pytest.fixture

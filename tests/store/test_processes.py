@@ -12,12 +12,16 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from keyhole.access.decision import Event
 from keyhole.access.share import ShareChange
 from keyhole.store.trail import TrailQuery
 from keyhole.store.verify import Intact
 from tests.store.conftest import Open
 from tests.store.makers import record, share
+
+pytestmark = pytest.mark.slow
 
 WORKER = Path(__file__).with_name("worker.py")
 PROCESSES = 4

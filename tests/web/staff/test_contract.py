@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
 from schemathesis.checks import CHECKS, load_all_checks
 
 from keyhole.web import api
 from tests.web.staff.world import World
+
+pytestmark = pytest.mark.slow
 
 world = World()
 key = world.key("sharer")
