@@ -148,16 +148,20 @@ class TestAFollowedFile:
         assert [path.name for path in tmp_path.iterdir()] == [keys_file.NAME]
 
 
-def makes_links_with(server: Keyhole, key: str) -> bool:
+def links_of(server: Keyhole, key: str) -> int:
+    rows = [json.loads(line) for line in server.run("keys", "list", "--json").stdout.splitlines()]
+    return sum(row["links"] for row in rows if row["id"] == key)
+
+
+def makes_links_with(server: Keyhole, key: str, token: str) -> bool:
     """Whether the running server, asked by a program, derives new links from *key*."""
-    token = server.key("ring", "sharer")
-    body = json.dumps({"studies": [STUDY], "expires_in": "7d"}).encode()
+    before = links_of(server, key)
+    body = json.dumps({"studies": [STUDY], "for": "7d"}).encode()
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     answer = server.ask("POST", "/api/v1/shares", headers, body, port=server.staff_port)
     assert answer.status == 201, answer.body
     server.secrets.add(answer.json()["link"].partition("#")[2])
-    rows = [json.loads(line) for line in server.run("keys", "list", "--json").stdout.splitlines()]
-    return any(row["id"] == key and row["links"] for row in rows)
+    return links_of(server, key) == before + 1
 
 
 @pytest.mark.e2e
@@ -173,7 +177,8 @@ def test_running_workers_follow_a_rotation_and_links_go_on_to_open(
         wait_until(lambda: server.try_open(new).status == 201, 10, "the new link does not open")
         server.open(old)
         assert server.get(f"{visit.below}dicom-web/studies", visit.as_cookie).status == 200
-        wait_until(lambda: makes_links_with(server, key), 10, "the servers do not use the new key")
+        token = server.key("ring", "sharer")
+        wait_until(lambda: makes_links_with(server, key, token), 20, "the servers do not use the new key")
         server.verify_trail()
 
 
