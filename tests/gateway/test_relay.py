@@ -124,17 +124,29 @@ class TestReaders:
         assert (running.left, running.ended) == (True, None)
 
     async def test_are_watched_no_longer_than_the_answer_takes(self) -> None:
+        looked_for = asyncio.Event()
         waits: list[asyncio.Future[None]] = []
 
         async def receive() -> dict[str, Any]:
             waits.append(asyncio.get_running_loop().create_future())
+            looked_for.set()
             await waits[-1]
             raise AssertionError
 
         with watched(receive, Stream()):
-            await asyncio.sleep(0)
+            await looked_for.wait()
         await asyncio.sleep(0)
         assert [wait.cancelled() for wait in waits] == [True]
+
+    async def test_are_not_looked_for_while_a_short_answer_is_sent(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(relay, "SOON", 0.01)
+
+        async def receive() -> dict[str, Any]:
+            raise AssertionError
+
+        with watched(receive, Stream()):
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.02)
 
 
 class TestRefusals:

@@ -17,6 +17,9 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
+SOON = 0.05
+"""Seconds within which nobody looks whether a reader has left."""
+
 ALWAYS = {"cache-control": "private, no-store", "x-content-type-options": "nosniff", "referrer-policy": "no-referrer"}
 """On every answer that may hold something of a patient."""
 
@@ -186,12 +189,20 @@ async def body_of(receive: Receive) -> AsyncIterator[bytes]:
 
 @contextmanager
 def watched(receive: Receive, running: Stream) -> Iterator[None]:
-    """End *running* when its reader leaves: ``send`` does not tell, only ``receive`` does."""
-    watch = asyncio.ensure_future(_watch(receive, running))
+    """End *running* when its reader leaves: ``send`` does not tell, only ``receive`` does.
+
+    It is looked for after :data:`SOON`: most answers are over by then, and a watch costs more than many of them.
+    """
+    watches: list[asyncio.Future[None]] = []
+    begin = asyncio.get_running_loop().call_later(
+        SOON, lambda: watches.append(asyncio.ensure_future(_watch(receive, running)))
+    )
     try:
         yield
     finally:
-        watch.cancel()
+        begin.cancel()
+        for watch in watches:
+            watch.cancel()
 
 
 async def _watch(receive: Receive, running: Stream) -> None:

@@ -223,8 +223,10 @@ class HttpArchive:
         content = response.content
         while not content.at_eof():
             with upstream_errors():
-                async with asyncio.timeout(self._timeouts.chunk):
-                    piece = await content.readany()
+                piece = content.read_nowait()  # what has come already needs no deadline
+                if not piece:
+                    async with asyncio.timeout(self._timeouts.chunk):
+                        piece = await content.readany()
             if piece:
                 yield piece
 

@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import lru_cache
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -20,6 +21,8 @@ from keyhole.archive.answer import Archive, ArchiveAnswer
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 _SHARED = "PROMETHEUS_MULTIPROC_DIR"
+_WORTH_COUNTING = 1 << 20
+"""Bytes of a long answer after which they are counted, though it has not ended."""
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
@@ -81,8 +84,7 @@ class Counted:
     def __init__(self, app: ASGIApp, listener: str, metrics: Metrics) -> None:
         """Stand before *app*."""
         self._app = app
-        self._listener = listener
-        self._metrics = metrics
+        self._answered = lru_cache(maxsize=64)(lambda status: metrics.requests.labels(listener, str(status)))
         self._open = metrics.open.labels(listener)
         self._bytes = metrics.sent_bytes.labels(listener)
 
@@ -92,15 +94,25 @@ class Counted:
             await self._app(scope, receive, send)
             return
 
+        sent = 0
+
         async def counting(message: Message) -> None:
+            nonlocal sent
             await send(message)
             if message["type"] == "http.response.start":
-                self._metrics.requests.labels(self._listener, str(message["status"])).inc()
+                self._answered(message["status"]).inc()
             else:
-                self._bytes.inc(len(message.get("body", b"")))
+                sent += len(message.get("body", b""))
+                if sent >= _WORTH_COUNTING:
+                    self._bytes.inc(sent)
+                    sent = 0
 
-        with self._open.track_inprogress():
+        self._open.inc()
+        try:
             await self._app(scope, receive, counting)
+        finally:
+            self._open.dec()
+            self._bytes.inc(sent)
 
 
 class TimedArchive:
