@@ -1,9 +1,9 @@
 """Memory, as a process that relays images and reads metadata needs it kept.
 
-glibc gives memory back after every image and fetches it again for the next one. Relaying 512 KB frames costs
-1.6 times the CPU time without the two thresholds raised (docs/performance.md): by default each buffer of that size
-costs some hundred page faults. ``mallopt`` sets what ``MALLOC_MMAP_THRESHOLD_`` and ``MALLOC_TRIM_THRESHOLD_`` would have set before the
-process began, so that nothing has to be started twice.
+glibc gives memory back after every image and fetches it again for the next one. Relaying 512 KB frames costs 1.6 times
+the CPU time without the two thresholds raised (docs/performance.md): by default each buffer of that size costs some
+hundred page faults. ``mallopt`` sets what ``MALLOC_MMAP_THRESHOLD_`` and ``MALLOC_TRIM_THRESHOLD_`` would have set
+before the process began, so that nothing has to be started twice.
 """
 
 from __future__ import annotations
