@@ -19,18 +19,16 @@ from keyhole.access.pdp import decide
 from keyhole.access.resource import Action
 from keyhole.access.subject import ANONYMOUS
 from keyhole.dicom import dicomweb
-from keyhole.dicom.query import SEARCHES, RetrieveQuery, SearchQuery, parse_retrieve, parse_search
-from keyhole.dicom.route import Match, Refusal
+from keyhole.dicom.route import Match
 from keyhole.gateway import fault
 from keyhole.gateway.fetch import Answer, Fetch, Order, Unanswerable
 from keyhole.gateway.identify import NOBODY, Holder, Identity
 from keyhole.gateway.incoming import Incoming
 from keyhole.gateway.ledger import Ledger
+from keyhole.gateway.question import LOOKING, READING, Question, Unasked, understand
 from keyhole.gateway.relay import ALWAYS, Begun, Cut, Receive, Send, SenderLeft, body_of, refuse, stream, watched, whole
 from keyhole.gateway.streams import Streams, TooMany
 
-_READING = ("GET", "HEAD")
-_LOOKING = (*_READING, "OPTIONS")
 _COUNTED_EVERY = 1.0
 """Seconds after which what was sent of a long answer is counted, though it has not ended."""
 
@@ -45,15 +43,6 @@ class Stop:
     allow: tuple[str, ...] = ()
     failed: bool = False
     """It was allowed, and then something broke."""
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What is asked, understood."""
-
-    found: Match
-    query: SearchQuery | RetrieveQuery
-    ask: Ask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,9 +86,9 @@ class Gateway:
             return Stop(Reason.NO_CREDENTIAL)
         if request.method == "OPTIONS":
             return await _options(request, holder, send)
-        question = self._understand(request, holder)
-        if isinstance(question, Stop):
-            return question
+        question = understand(request, holder, self.default_archive)
+        if isinstance(question, Unasked):
+            return Stop(question.reason, holder, question.ask, question.allow)
         match decide(question.ask, holder.subject, holder.grants, self.now()):
             case Deny(reason):
                 return Stop(reason, holder, question.ask)
@@ -108,32 +97,12 @@ class Gateway:
             case never:
                 assert_never(never)
 
-    def _understand(self, request: Incoming, holder: Holder) -> Question | Stop:
-        if holder.visit is not None and request.method not in _READING:
-            return Stop(Reason.METHOD_NOT_ALLOWED, holder, allow=_LOOKING)
-        if request.root is None:
-            return Stop(Reason.UNKNOWN_ROUTE, holder)
-        found = dicomweb.match(request.method, request.below)
-        if isinstance(found, Refusal):
-            return Stop(found.reason, holder, allow=found.allow)
-        archive = self.default_archive if holder.visit is None else holder.visit.archive
-        ask = dicomweb.ask(found, archive)
-        if request.method in _READING and request.has_body:
-            return Stop(Reason.BAD_QUERY, holder, ask)
-        level = SEARCHES.get(found.route.kind)
-        query = (
-            parse_retrieve(request.raw_query, found.route.kind)
-            if level is None
-            else parse_search(request.raw_query, level)
-        )
-        return Stop(query.reason, holder, ask) if isinstance(query, Refusal) else Question(found, query, ask)
-
     async def _release(
         self, request: Incoming, holder: Holder, question: Question, reach: Scope, receive: Receive, send: Begun
     ) -> Stop | None:
         """Record, then release; end when the reader leaves, when the right ends, or when something breaks."""
         access = self._access(request, holder, question.ask)
-        reading = request.method in _READING
+        reading = request.method in READING
         order = Order(
             archive=question.ask.resource.archive,
             found=question.found,
@@ -212,12 +181,12 @@ async def _options(request: Incoming, holder: Holder, send: Send) -> Stop | None
     """Say what can be done at a path that there is; the archive is not asked (PS3.18 section 8.9)."""
     if request.root is None:
         return Stop(Reason.UNKNOWN_ROUTE, holder)
-    allow: tuple[str, ...] = _LOOKING
+    allow: tuple[str, ...] = LOOKING
     if request.below not in (b"", b"/"):
         found = dicomweb.match("OPTIONS", request.below)
         if isinstance(found, Match) or found.reason is not Reason.METHOD_NOT_ALLOWED:
             return Stop(Reason.UNKNOWN_ROUTE if isinstance(found, Match) else found.reason, holder)
-        allow = found.allow if holder.visit is None else _LOOKING
+        allow = found.allow if holder.visit is None else LOOKING
     await whole(send, HTTPStatus.NO_CONTENT, None, None, {**ALWAYS, "allow": ", ".join(allow)})
     return None
 
