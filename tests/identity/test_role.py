@@ -13,14 +13,21 @@ READ = frozenset({Action.SEARCH, Action.RETRIEVE, Action.RENDER, Action.DOWNLOAD
 
 @pytest.mark.parametrize(
     ("role", "actions"),
-    [("reader", READ), ("sharer", READ | {Action.SHARE}), ("uploader", {Action.STORE}), ("administrator", ALL)],
+    [
+        ("reader", READ),
+        ("sharer", READ | {Action.SHARE}),
+        ("uploader", {Action.STORE}),
+        ("enforcer", {Action.ASK}),
+        ("auditor", {Action.AUDIT}),
+        ("administrator", ALL),
+    ],
 )
 def test_what_a_role_may_do(role: str, actions: frozenset[Action]) -> None:
     assert ROLES[role] == actions
 
 
 def test_there_are_no_other_roles() -> None:
-    assert set(ROLES) == {"reader", "sharer", "uploader", "administrator"}
+    assert set(ROLES) == {"reader", "sharer", "uploader", "enforcer", "auditor", "administrator"}
 
 
 def test_a_role_holds_in_every_archive_and_says_so() -> None:

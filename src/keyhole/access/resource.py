@@ -29,6 +29,10 @@ class Action(StrEnum):
     SEND = "send"
     LABEL = "label"
     SHARE = "share"
+    ASK = "ask"
+    """Ask whether others may do something: for applications that enforce what is decided here."""
+    AUDIT = "audit"
+    """See who can reach something, and through what."""
     ADMINISTER = "administer"
 
 

@@ -20,15 +20,15 @@ from keyhole.web.when import written
 
 keys = typer.Typer(no_args_is_help=False, help="Make, list and revoke the API keys of programs.")
 
+_ROLES = "reader, sharer, uploader, enforcer, auditor or administrator"
+
 
 @keys.command()
 def create(
     context: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="What it is for, in your words.")],
     *,
-    role: Annotated[
-        list[str] | None, typer.Option(metavar="ROLE", help="reader, sharer, uploader or administrator.")
-    ] = None,
+    role: Annotated[list[str] | None, typer.Option(metavar="ROLE", help=f"{_ROLES}.")] = None,
     may: Annotated[
         str | None, typer.Option(metavar="ACTIONS", help="At most these of the role's actions: search,retrieve.")
     ] = None,
@@ -37,7 +37,7 @@ def create(
 ) -> None:
     """Make an API key, and print it. It cannot be shown again."""
     if not role:
-        raise Refused("a key needs a role", "add --role reader, sharer, uploader or administrator")
+        raise Refused("a key needs a role", f"add --role {_ROLES}")
     ceiling, length = _ceiling(may), lasts and speech.duration("--for", lasts)
 
     async def make(desk: Desk) -> tuple[ApiKey, str]:

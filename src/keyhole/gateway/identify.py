@@ -19,23 +19,30 @@ from keyhole.gateway.attendance import Attendance
 from keyhole.gateway.current import Current
 from keyhole.identity import apikey, credential
 from keyhole.identity.role import role_grants
-from keyhole.sharing.visit import over
+from keyhole.sharing.visit import closed, over
 
 _KEY = "key:"
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who asks, and with which grants. ``visit`` when it is one."""
+    """Who asks, and with which grants. ``visit`` when it is one; ``archive`` when there is only one for them."""
 
     subject: Subject
     grants: tuple[Grant, ...]
     visit: Visit | None = None
+    archive: str | None = None
 
     @staticmethod
     def of_visit(visit: Visit, share: Share | None) -> Holder:
         """The holder of *visit*, which belongs to *share* if to any."""
         return _of_visit(visit, share)
+
+    @classmethod
+    def of_share(cls, share: Share) -> Self:
+        """Whoever has opened *share*, whichever visit that is."""
+        subject = Subject(Kind.VISIT, share.principal, frozenset({share.principal}))
+        return cls(below_grants(subject, share.grants()), share.grants(), archive=share.archive)
 
     @classmethod
     def of_key(cls, subject: Subject, archives: Iterable[str]) -> Self:
@@ -47,7 +54,7 @@ class Holder:
 @lru_cache(maxsize=1024)  # the rows are values: from the same ones comes the same holder, for image after image
 def _of_visit(visit: Visit, share: Share | None) -> Holder:
     grants = (*visit.grants(), *(share.grants() if share else ()))
-    return Holder(below_grants(visit.as_subject(), grants), grants, visit)
+    return Holder(below_grants(visit.as_subject(), grants), grants, visit, visit.archive)
 
 
 NOBODY = Holder(ANONYMOUS, ())
@@ -66,6 +73,14 @@ def below_grants(subject: Subject, grants: Iterable[Grant]) -> Subject:
 def roles_of(subject: Subject) -> frozenset[str]:
     """The roles among a subject's principals."""
     return frozenset(name.removeprefix("role:") for name in subject.principals if name.startswith("role:"))
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How somebody stands who is named without a credential; ``ended``: why even theirs would open nothing now."""
+
+    holder: Holder
+    ended: Reason | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +103,31 @@ class Identity:
                 return await self._visit(name, secret)
             case credential.Shown(id=name, secret=secret):
                 return await self._key(name, secret)
+
+    async def standing(self, principal: str) -> Standing | None:
+        """How the key, share or visit stands that *principal* names; None when there is none.
+
+        As :meth:`holder` judges whoever shows its credential, but that a visit is not in use by being asked about.
+        """
+        kind, _, name = principal.partition(":")
+        match kind:
+            case "key":
+                key = await self.current.key(name)
+                held = None if key is None else Holder.of_key(key.as_subject(), self.archives)
+                return None if held is None else Standing(held, _key_over(key, self.now()))
+            case "share":
+                share = await self.current.share(name)
+                return None if share is None else Standing(Holder.of_share(share), self._closed(share))
+            case "visit":
+                found = await self.current.visit(name)
+                return None if found is None else Standing(Holder.of_visit(*found), await self._over(*found))
+            case _:
+                return None
+
+    def _closed(self, share: Share) -> Reason | None:
+        """Why the visits of *share* open nothing now; one that is used up still serves those that it began."""
+        why = closed(share, self.now())
+        return None if why is Reason.USED_UP else why
 
     async def visit(self, visit_id: str, headers: credential.Headers) -> Visit | Deny:
         """The running visit whose cookie or bearer *headers* show, for the pages below ``/v/<visit_id>/``."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from keyhole.access.decision import Ask, Reason
+from keyhole.access.subject import Kind
 from keyhole.dicom import dicomweb
 from keyhole.dicom.query import SEARCHES, RetrieveQuery, SearchQuery, parse_retrieve, parse_search
 from keyhole.dicom.route import Match, Refusal
@@ -43,14 +44,14 @@ class Unasked:
 
 def understand(request: Incoming, holder: Holder, default_archive: str) -> Question | Unasked:
     """What *request* asks, sent by *holder*; who sends decides what some paths mean."""
-    if holder.visit is not None and request.method not in READING:
+    if holder.subject.kind is Kind.VISIT and request.method not in READING:
         return Unasked(Reason.METHOD_NOT_ALLOWED, allow=LOOKING, detail="a visit can only read")
     if request.root is None:
         return Unasked(Reason.UNKNOWN_ROUTE, detail="images are below /dicom-web/ only")
     found = dicomweb.match(request.method, request.below)
     if isinstance(found, Refusal):
         return Unasked(found.reason, allow=found.allow, detail=found.detail)
-    ask = dicomweb.ask(found, default_archive if holder.visit is None else holder.visit.archive)
+    ask = dicomweb.ask(found, holder.archive or default_archive)
     if request.method in READING and request.has_body:
         return Unasked(Reason.BAD_QUERY, ask, detail="a request that reads has no body")
     query = _query(found, request.raw_query)

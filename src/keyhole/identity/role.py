@@ -14,6 +14,8 @@ ROLES = MappingProxyType(
         "reader": READING,
         "sharer": READING | {Action.SHARE},
         "uploader": frozenset({Action.STORE}),
+        "enforcer": frozenset({Action.ASK}),
+        "auditor": frozenset({Action.AUDIT}),
         "administrator": frozenset(Action),
     }
 )
