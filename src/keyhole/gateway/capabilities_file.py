@@ -18,22 +18,29 @@ NAME = "capabilities.json"
 class Probed:
     """What one archive did when it was asked. ``root`` tells when the record is about another server by now.
 
-    ``empty`` is the status of a search that finds nothing (200 with ``[]``, or 204). ``thumbnails`` None: there was no
-    picture to ask for.
+    None is what could not be told: an archive without studies shows neither. ``empty`` is the status of a search that
+    finds nothing (200 with ``[]``, or 204); ``parents`` whether a picture under the wrong series or study is refused.
     """
 
     root: str
     at: str
-    uid_lists: bool
-    relational: bool
-    largest_page: int | None
-    empty: int
-    thumbnails: bool | None
+    uid_lists: bool | None = None
+    relational: bool | None = None
+    largest_page: int | None = None
+    empty: int | None = None
+    thumbnails: bool | None = None
+    parents: bool | None = None
 
     @property
     def capabilities(self) -> Capabilities:
-        """The part that searches are made by."""
-        return Capabilities(self.uid_lists, self.relational, self.largest_page)
+        """The part that requests are made by."""
+        return Capabilities(
+            uid_lists=self.uid_lists,
+            relational=self.relational,
+            largest_page=self.largest_page,
+            thumbnails=self.thumbnails,
+            parents=self.parents,
+        )
 
 
 def read(folder: Path) -> dict[str, Probed]:
@@ -46,9 +53,12 @@ def read(folder: Path) -> dict[str, Probed]:
 
 
 def _probed(record: Mapping[str, object]) -> Probed:
+    """*record* as it was written; KeyError, TypeError or ValueError for what was not."""
     values = {field.name: record[field.name] for field in fields(Probed)}
+    if any(values[name] not in (None, True, False) for name in ("uid_lists", "relational", "thumbnails", "parents")):
+        raise ValueError("an archive does a thing, or does not, or it is not known")
     page = values["largest_page"]
-    if page is not None and (not isinstance(page, int) or page < 1):
+    if page is not None and (not isinstance(page, int) or isinstance(page, bool) or page < 1):
         raise ValueError("a page has at least one result")
     return Probed(**values)  # type: ignore[arg-type]
 

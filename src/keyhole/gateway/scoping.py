@@ -50,14 +50,21 @@ class SearchRefused(Refused):
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What an archive is able to do: lists of UIDs in a search, relational search, and how many results at a time.
+    """What an archive is able to do: lists of UIDs in a search, relational search, results at a time, thumbnails.
 
-    ``largest_page`` None says that it answers with everything when no limit is asked for.
+    None is not known, and found out on the way where it matters. ``largest_page`` None says that no limit was seen.
+    ``parents`` says that it refuses pictures under a series or study that they are not in.
     """
 
-    uid_lists: bool = True
-    relational: bool = True
+    uid_lists: bool | None = None
+    relational: bool | None = None
     largest_page: int | None = None
+    thumbnails: bool | None = None
+    parents: bool | None = None
+
+
+ALL_OF_IT = Capabilities(uid_lists=True, relational=True, thumbnails=True, parents=True)
+"""What an archive of our own is able to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +221,7 @@ class _Search:
     @property
     def _relational(self) -> bool:
         """Whether the archive answers this path itself."""
-        return self._capabilities.relational or self._level - Level.STUDY <= len(self._within)
+        return self._capabilities.relational is not False or self._level - Level.STUDY <= len(self._within)
 
     async def _calls(self) -> AsyncGenerator[_Call, None]:
         """The requests to make."""
@@ -225,7 +232,7 @@ class _Search:
         elif self._studies is None:
             yield _Call(self._path, self._level, self._within)
         else:
-            size = MOST_UIDS if self._capabilities.uid_lists else 1
+            size = 1 if self._capabilities.uid_lists is False else MOST_UIDS
             for at in range(0, len(self._studies), size):
                 yield _Call(self._path, self._level, studies=self._studies[at : at + size])
 
