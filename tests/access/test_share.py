@@ -14,7 +14,12 @@ from tests.access.world import ANNA, ARCHIVE, HOUR, INSTANCE, NOW, OTHER, SERIES
 SHARE_ID, VISIT_ID, KEY_ID = "abcdefghijklmnop", "qrstuvwxyz234567", "k" * 16
 
 
-def a_share(*resources: Resource, kind: ShareKind = ShareKind.VIEW, max_visits: int | None = None) -> Share:
+def a_share(
+    *resources: Resource,
+    kind: ShareKind = ShareKind.VIEW,
+    max_visits: int | None = None,
+    orthanc_ids: tuple[str, ...] = (),
+) -> Share:
     return Share(
         id=SHARE_ID,
         archive="main",
@@ -25,6 +30,7 @@ def a_share(*resources: Resource, kind: ShareKind = ShareKind.VIEW, max_visits: 
         expires_at=NOW + HOUR,
         key_id="first",
         max_visits=max_visits,
+        orthanc_ids=orthanc_ids,
     )
 
 
@@ -128,3 +134,17 @@ def test_a_key_acts_under_its_roles_below_its_ceiling() -> None:
 )
 def test_when_a_key_opens(changes: dict[str, object], live: bool) -> None:
     assert a_key(**changes).live(NOW) is live
+
+
+def test_orthancs_names_are_those_of_the_resources() -> None:
+    with pytest.raises(ValueError):
+        a_share(STUDY, orthanc_ids=("one", "two"))
+
+
+def test_a_token_acts_as_its_share_and_only_reads() -> None:
+    share = a_share(STUDY, kind=ShareKind.DOWNLOAD)
+    subject = share.as_subject()
+    assert (subject.kind, subject.ceiling) == (Kind.TOKEN, READING)
+    assert subject.principals == {f"share:{SHARE_ID}"}
+    assert isinstance(decide(Ask(Action.RETRIEVE, STUDY), subject, share.grants(), NOW), Allow)
+    assert decide(Ask(Action.DELETE, STUDY), subject, share.grants(), NOW) == Deny(Reason.CEILING, STUDY)

@@ -8,7 +8,9 @@ from keyhole.access.resource import Action
 from keyhole.access.subject import ANONYMOUS, MAY_EVER, READING, Kind, Subject, is_principal
 
 
-@pytest.mark.parametrize("text", ["user:anna", "role:radiologist", "key:k1", "share:abc", "visit:x", "group:a@b/c"])
+@pytest.mark.parametrize(
+    "text", ["user:anna", "role:radiologist", "key:k1", "share:abc", "visit:x", "group:a@b/c", "plugin:orthanc"]
+)
 def test_is_a_principal(text: str) -> None:
     assert is_principal(text)
 
@@ -39,5 +41,6 @@ def test_every_kind_has_a_ceiling() -> None:
     assert set(MAY_EVER) == set(Kind)
 
 
-def test_only_a_person_administers() -> None:
-    assert {kind for kind in Kind if Action.ADMINISTER in MAY_EVER[kind]} == {Kind.SESSION, Kind.OPERATOR}
+def test_only_a_person_administers_or_a_server_that_vouches_for_one() -> None:
+    people = {Kind.SESSION, Kind.OPERATOR, Kind.SERVER}
+    assert {kind for kind in Kind if Action.ADMINISTER in MAY_EVER[kind]} == people

@@ -37,12 +37,25 @@ class Deidentification(StrEnum):
     NONE = "none"
 
 
+class Origin(StrEnum):
+    """Where a share was made."""
+
+    KEYHOLE = "keyhole"
+    PLUGIN = "plugin"
+    """By Orthanc's Authorization plugin, for somebody it does not name."""
+    LEGACY = "legacy"
+    """By the service that answered the plugin before; known since its token was first shown."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
     """A grant to whoever holds a link.
 
     ``id`` is public: 16 characters of lower-case base32. The link's secret is derived from ``key_id``, the archive,
     the id and ``generation``, and is never stored. ``visits`` counts openings so far; ``max_visits`` None is no limit.
+
+    ``token_type`` is what Orthanc's plugin asked for, when it did; ``bearer``: its token opens the share there, beside
+    the link. ``orthanc_ids`` are Orthanc's names of ``resources``, in their order, as far as they are known.
     """
 
     id: str
@@ -63,6 +76,10 @@ class Share:
     recipient: str | None = None
     note: str | None = None
     deidentification: Deidentification = Deidentification.NONE
+    origin: Origin = Origin.KEYHOLE
+    token_type: str | None = None
+    bearer: bool = False
+    orthanc_ids: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse a share of nothing, of whole archives or patients, or across archives."""
@@ -72,11 +89,17 @@ class Share:
             raise ValueError("a share holds studies or series of one archive")
         if self.max_visits is not None and self.max_visits < 1:
             raise ValueError("a share that can never be opened")
+        if self.orthanc_ids and len(self.orthanc_ids) != len(self.resources):
+            raise ValueError("Orthanc's names are those of the resources, one for each")
 
     @property
     def principal(self) -> str:
         """The name that whoever holds the link acts as."""
         return f"share:{self.id}"
+
+    def as_subject(self) -> Subject:
+        """Whoever shows the share's token to Orthanc's plugin, as one who asks."""
+        return Subject(Kind.TOKEN, self.principal, frozenset({self.principal}))
 
     def grants(self) -> tuple[Grant, ...]:
         """The grants that the share is."""

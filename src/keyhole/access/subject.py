@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from keyhole.access.resource import Action
 
-_PRINCIPAL = re.compile(r"(?:user|role|key|share|visit|group):[^\s\x00-\x1f]{1,200}")
+_PRINCIPAL = re.compile(r"(?:user|role|key|share|visit|group|plugin):[^\s\x00-\x1f]{1,200}")
 
 
 def is_principal(text: str) -> bool:
@@ -23,6 +23,10 @@ class Kind(StrEnum):
     ANONYMOUS = "anonymous"
     VISIT = "visit"
     API_KEY = "api-key"
+    TOKEN = "token"  # noqa: S105 - a kind, not a token
+    """A share's token, shown to Orthanc's plugin, which asks about it."""
+    SERVER = "server"
+    """Another server, which vouches for users of its own without naming them."""
     SESSION = "session"
     OPERATOR = "operator"
     """The person at the command line, who holds the database and the keys anyway."""
@@ -34,6 +38,8 @@ MAY_EVER = MappingProxyType(
     {
         Kind.ANONYMOUS: frozenset[Action](),
         Kind.VISIT: READING,
+        Kind.TOKEN: READING,
+        Kind.SERVER: READING | {Action.SHARE, Action.ADMINISTER},
         Kind.API_KEY: frozenset(Action) - {Action.ADMINISTER},
         Kind.SESSION: frozenset(Action),
         Kind.OPERATOR: frozenset(Action),

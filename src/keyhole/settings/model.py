@@ -20,7 +20,8 @@ from pydantic import (
 from pydantic.config import JsonDict
 
 from keyhole.settings import values
-from keyhole.settings.values import Bind, IPNetwork
+from keyhole.settings.plugin import PluginSettings
+from keyhole.settings.values import Bind, Conflict, IPNetwork
 
 _Folder = Annotated[Path, AfterValidator(values.folder)]
 _File = Annotated[Path, AfterValidator(values.existing_file)]
@@ -33,15 +34,6 @@ _Listener = Annotated[Bind | None, BeforeValidator(values.bind)]
 _SECRET: JsonDict = {"secret": True}
 _READABLE = "and without https anybody on the way reads links and images"
 _FORCE = "KEYHOLE_INSECURE_HTTP=yes forces it"
-
-
-class Conflict(ValueError):
-    """A setting that is right by itself and wrong beside the others; *about* names it when it is another one."""
-
-    def __init__(self, problem: str, about: str | None = None) -> None:
-        """*problem* completes the sentence that begins with the setting's name."""
-        super().__init__(problem)
-        self.about = about
 
 
 class ArchiveSettings(BaseModel):
@@ -71,10 +63,8 @@ class ArchiveSettings(BaseModel):
         return value
 
 
-class Settings(BaseModel):
+class Settings(PluginSettings):
     """Everything that can be set. The order matters: a check between settings stands at the last of them."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True)
 
     archive: _ArchiveRoot = Field(description="DICOMweb root of the archive, or a folder of DICOM files")
     archive_name: _ArchiveName = Field("archive", description="name of that archive in shares and on the trail")
@@ -173,6 +163,9 @@ class Settings(BaseModel):
     ) -> Mapping[str, ArchiveSettings]:
         if info.data.get("archive_name") in value:
             raise Conflict("holds the name of the default archive, KEYHOLE_ARCHIVE_NAME")
+        for name, caller in info.data.get("plugin_callers", {}).items():
+            if caller.archive not in (None, info.data.get("archive_name"), *value):
+                raise Conflict(f"has no {caller.archive}, which plugin_callers.{name} names")
         return value
 
     @field_validator("tls_key")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from keyhole.settings.model import ArchiveSettings, Settings
-from keyhole.settings.sources import PREFIX, is_secret
+from keyhole.settings.plugin import PluginCaller, PluginSettings
+from keyhole.settings.sources import PREFIX, TABLES, is_secret
 
 _HEAD = """# Settings
 
@@ -27,6 +28,14 @@ _ARCHIVES = """
 
 Each is a table `[archives.NAME]` in the TOML file, where NAME stands in shares and on the trail.
 """
+_PLUGIN = """
+## For Orthanc's Authorization plugin and Explorer 2
+
+[How to answer them](../orthanc-plugin.md).
+"""
+_CALLERS = """
+Each of `plugin_callers` is a table `[plugin_callers.NAME]` in the TOML file, where NAME stands on the trail.
+"""
 _REACH = """
 ## Who can reach a listener
 
@@ -42,15 +51,18 @@ A trusted proxy sets `X-Forwarded-For` or `Forwarded`, and removes the other one
 
 def reference() -> str:
     """The whole page."""
-    rows = [*_table(Settings, PREFIX), _ARCHIVES, *_table(ArchiveSettings)]
+    own = {name: field for name, field in Settings.model_fields.items() if name not in PluginSettings.model_fields}
+    rows = [*_table(Settings, own, PREFIX), _ARCHIVES, *_table(ArchiveSettings, ArchiveSettings.model_fields), _PLUGIN]
+    rows += [*_table(Settings, PluginSettings.model_fields, PREFIX), _CALLERS]
+    rows += _table(PluginCaller, PluginCaller.model_fields)
     return "\n".join([_HEAD, *rows, _REACH])
 
 
-def _table(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+def _table(model: type[BaseModel], fields: Mapping[str, FieldInfo], prefix: str = "") -> Iterator[str]:
     yield "| setting | default | what it is |"
     yield "|---|---|---|"
-    for name, field in model.model_fields.items():
-        shown = name if name == "archives" else prefix + (name.upper() if prefix else name)
+    for name, field in fields.items():
+        shown = name if name in TABLES else prefix + (name.upper() if prefix else name)
         secret = " (secret)" if is_secret(model, name) else ""
         yield f"| `{shown}` | {_default(field)} | {field.description}{secret} |"
 

@@ -8,16 +8,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from keyhole.errors import Misconfigured
-from keyhole.settings.model import ArchiveSettings, Conflict, Settings
+from keyhole.settings.model import ArchiveSettings, Settings
+from keyhole.settings.plugin import PluginCaller
+from keyhole.settings.values import Conflict
 
 PREFIX = "KEYHOLE_"
 _FILE = "_file"
+TABLES: Mapping[str, type[BaseModel]] = MappingProxyType({"archives": ArchiveSettings, "plugin_callers": PluginCaller})
+"""The settings that are tables of tables, which only a file can hold, and what each of those is."""
+
 _LONGEST_SECRET = 64 * 1024
 _WORDS = {
     "bool_parsing": "is neither yes nor no",
@@ -118,22 +124,24 @@ def _take_file(given: _Given, path: Path) -> None:
         raise Misconfigured(f"{path} is not TOML: {error}") from None
     names = {key: f"{key} in {path}" for name in (*table, *Settings.model_fields) for key in (name, name + _FILE)}
     given.take(given.read_secrets(Settings, table, names), names)
-    archives = table.get("archives")
-    for name, archive in archives.items() if isinstance(archives, dict) else ():
-        if isinstance(archive, dict):
-            _read_archive_secrets(given, path, name, archive)
+    for kind in TABLES:
+        inner = table.get(kind)
+        for name, content in inner.items() if isinstance(inner, dict) else ():
+            if isinstance(content, dict):
+                _read_inner_secrets(given, path, (kind, name), content)
 
 
-def _read_archive_secrets(given: _Given, path: Path, name: str, archive: dict[str, Any]) -> None:
-    keys = [key for known in ArchiveSettings.model_fields for key in (known, known + _FILE)]
-    names = {key: f"archives.{name}.{key} in {path}" for key in keys}
-    given.read_secrets(ArchiveSettings, archive, names, "archives", name)
+def _read_inner_secrets(given: _Given, path: Path, within: tuple[str, str], content: dict[str, Any]) -> None:
+    model = TABLES[within[0]]
+    keys = [key for known in model.model_fields for key in (known, known + _FILE)]
+    names = {key: f"{'.'.join(within)}.{key} in {path}" for key in keys}
+    given.read_secrets(model, content, names, *within)
 
 
 def _take_environment(given: _Given, env: Mapping[str, str]) -> None:
     """Take what is known. Other variables may begin so too: container platforms set KEYHOLE_PORT and the like."""
     secrets = [name + _FILE for name in Settings.model_fields if is_secret(Settings, name)]
-    names = {key: PREFIX + key.upper() for key in (*Settings.model_fields, *secrets) if key != "archives"}
+    names = {key: PREFIX + key.upper() for key in (*Settings.model_fields, *secrets) if key not in TABLES}
     table: dict[str, Any] = {key: env[name] for key, name in names.items() if env.get(name)}
     given.take(given.read_secrets(Settings, table, names), names)
 
@@ -173,8 +181,8 @@ def _told(detail: ErrorDetails, names: Mapping[str, str]) -> str:
 def _setting(location: tuple[str, ...]) -> tuple[type[BaseModel], str]:
     """The model and the field in it that a problem at *location* is about."""
     match location:
-        case ("archives", _, key, *_) if key != "[key]":
-            return ArchiveSettings, key
+        case (kind, _, key, *_) if kind in TABLES and key != "[key]":
+            return TABLES[kind], key
         case (key, *_):
             return Settings, key
     raise AssertionError(location)
@@ -182,9 +190,9 @@ def _setting(location: tuple[str, ...]) -> tuple[type[BaseModel], str]:
 
 def _name(location: tuple[str, ...], names: Mapping[str, str]) -> str:
     name = names.get(location[0], PREFIX + location[0].upper())
-    if location[0] != "archives":
+    if location[0] not in TABLES:
         return name
-    return ".".join(part for part in location if part != "[key]") + name.removeprefix("archives")
+    return ".".join(part for part in location if part != "[key]") + name.removeprefix(location[0])
 
 
 def _instead(model: type[BaseModel], key: str) -> str:

@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from keyhole.sharing.token import TYPES, Opens
+
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _DURATION = re.compile(r"([0-9]{1,6})([dhm])")
@@ -27,6 +29,17 @@ _PORT = re.compile(r"[0-9]{1,5}")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _HIGHEST_PORT = 65535
 _SHORTEST_TOKEN = 16
+_SHORTEST_PASSWORD = 8
+"""What Orthanc's own examples have (``change-me``) is let through, and told by ``keyhole doctor``."""
+
+
+class Conflict(ValueError):
+    """A setting that is right by itself and wrong beside the others; *about* names it when it is another one."""
+
+    def __init__(self, problem: str, about: str | None = None) -> None:
+        """*problem* completes the sentence that begins with the setting's name."""
+        super().__init__(problem)
+        self.about = about
 
 
 def parse_duration(text: str) -> timedelta:
@@ -205,6 +218,13 @@ def token(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def password(secret: SecretStr) -> SecretStr:
+    """A password that another server has been given."""
+    if len(secret.get_secret_value()) < _SHORTEST_PASSWORD:
+        raise ValueError(f"is shorter than {_SHORTEST_PASSWORD} characters")
+    return secret
+
+
 def networks(value: object) -> tuple[IPNetwork, ...]:
     """Addresses and networks, separated by commas when they are one text."""
     if not isinstance(value, str | list | tuple):
@@ -221,6 +241,24 @@ def _network(text: str) -> IPNetwork:
         return ipaddress.ip_network(text)
     except ValueError as error:
         raise ValueError(f"is not a list of IP networks ({error})") from None
+
+
+def pairs(value: object) -> object:
+    """``NAME=VALUE`` separated by commas, as a mapping; anything else is left to its type."""
+    if not isinstance(value, str):
+        return value
+    parts = [part.partition("=") for part in value.split(",") if part.strip()]
+    return {name.strip(): text.strip() for name, _, text in parts}
+
+
+def token_types(types: Mapping[str, Opens]) -> Mapping[str, Opens]:
+    """What types of links open, of those types that there are."""
+    for name, opens in types.items():
+        if name not in TYPES:
+            raise ValueError(f"names {name!r}, which is no type of link: there are {', '.join(TYPES)}")
+        if TYPES[name].instant and opens is Opens.LANDING:
+            raise ValueError(f"sends {name} to a page, but instant links have none: direct or off")
+    return types
 
 
 def duration(value: object) -> object:

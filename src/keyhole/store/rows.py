@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from keyhole.access.resource import Action, Level, Resource
-from keyhole.access.share import ApiKey, Deidentification, Share, ShareKind, Visit
+from keyhole.access.share import ApiKey, Deidentification, Origin, Share, ShareKind, Visit
 from keyhole.store.chain import micros, moment, plain
 from keyhole.store.sql import Row
 
@@ -63,6 +63,10 @@ def share_values(share: Share) -> dict[str, Any]:
         "recipient": text(share.recipient),
         "note": text(share.note),
         "deidentification": share.deidentification.value,
+        "origin": share.origin.value,
+        "token_type": share.token_type,
+        "bearer": share.bearer,
+        "orthanc_ids": _json(share.orthanc_ids),
     }
 
 
@@ -72,6 +76,9 @@ def to_share(row: Row) -> Share:
     kept["resources"] = _to_resources(kept["resources"])
     kept["kind"] = ShareKind(kept["kind"])
     kept["deidentification"] = Deidentification(kept["deidentification"])
+    kept["origin"] = Origin(kept["origin"])
+    kept["bearer"] = bool(kept["bearer"])  # SQLite has no truth values
+    kept["orthanc_ids"] = tuple(msgspec.json.decode(kept["orthanc_ids"]))
     return Share(**_with_times(kept))
 
 

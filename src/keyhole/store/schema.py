@@ -16,6 +16,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    false,
 )
 
 metadata = MetaData()
@@ -44,6 +45,10 @@ shares = Table(
     Column("recipient", Text),
     Column("note", Text),
     Column("deidentification", Text, nullable=False),
+    Column("origin", Text, nullable=False, server_default="keyhole"),
+    Column("token_type", Text),
+    Column("bearer", Boolean, nullable=False, server_default=false()),
+    Column("orthanc_ids", Text, nullable=False, server_default="[]"),
     CheckConstraint("max_visits IS NULL OR visits <= max_visits", name="shares_visits_counted"),
     Index("shares_newest", "created_at", "id"),
     Index("shares_of_creator", "creator", "created_at", "id"),
@@ -89,6 +94,16 @@ keys = Table(
     Column("expires_at", BigInteger),
     Column("revoked_at", BigInteger),
 )
+
+plugin_roles = Table(
+    "plugin_roles",
+    metadata,
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("document", Text, nullable=False),
+    Column("changed_at", BigInteger, nullable=False),
+    Column("changed_by", Text, nullable=False),
+)
+"""What each role may do in Orthanc, every version of it; the highest is in force. ``document`` is JSON."""
 
 trail = Table(
     "trail",

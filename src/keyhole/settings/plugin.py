@@ -1,0 +1,130 @@
+"""The settings of the web service that Orthanc's Authorization plugin and Explorer 2 ask."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Annotated
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic.config import JsonDict
+
+from keyhole.settings import values
+from keyhole.settings.values import Conflict
+from keyhole.sharing.token import Creation, Opens
+
+_SECRET: JsonDict = {"secret": True}
+_Password = Annotated[SecretStr, AfterValidator(values.password)]
+_Lasting = Annotated[timedelta, BeforeValidator(values.duration)]
+FLAT = "orthanc"
+"""What the caller of the flat settings is called."""
+
+_ServerRoot = Annotated[str, AfterValidator(values.server_root)]
+_Types = Annotated[Mapping[str, Opens], BeforeValidator(values.pairs), AfterValidator(values.token_types)]
+
+
+class PluginCaller(BaseModel):
+    """An Orthanc whose plugin may ask."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True)
+
+    user: str = Field(min_length=1, description="user name that this Orthanc shows (`WebServiceUsername`)")
+    password: _Password = Field(
+        description="password that this Orthanc shows (`WebServicePassword`)", json_schema_extra=_SECRET
+    )
+    server_id: str | None = Field(
+        None, description="what this Orthanc calls itself (`WebServiceIdentifier`); anything will do without"
+    )
+    archive: str | None = Field(None, description="name of the archive that this Orthanc is; the default one without")
+    creation: Creation = Field(
+        Creation.LANDING, description="links that it may make: `off`, `landing` or `trusted`; see the guide"
+    )
+    longest: _Lasting = Field(
+        timedelta(days=7), gt=timedelta(0), description="longest time that a link made there may last"
+    )
+
+
+class PluginSettings(BaseModel):
+    """One caller by flat names, more of them in tables of their own, and what holds for all."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True)
+
+    plugin_user: str | None = Field(
+        None, description="user name that Orthanc's Authorization plugin shows (`WebServiceUsername`); none: no service"
+    )
+    plugin_password: _Password | None = Field(
+        None,
+        description="password that the plugin shows (`WebServicePassword`)",
+        json_schema_extra=_SECRET,
+    )
+    plugin_server_id: str | None = Field(
+        None, description="what that Orthanc calls itself (`WebServiceIdentifier`); anything will do without"
+    )
+    plugin_creation: Creation = Field(
+        Creation.LANDING, description="links that the plugin may make: `off`, `landing` or `trusted`; see the guide"
+    )
+    plugin_longest: _Lasting = Field(
+        timedelta(days=7), gt=timedelta(0), description="longest time that a link made by the plugin may last"
+    )
+    plugin_callers: Mapping[str, PluginCaller] = Field(
+        {}, description="more Orthancs whose plugins may ask, each a table `[plugin_callers.NAME]` in the TOML file"
+    )
+    plugin_validity: int = Field(
+        1,
+        ge=0,
+        le=3600,
+        description="seconds for which Orthanc remembers an answer about a link; a withdrawal takes as long there, and"
+        " with 0 every image costs two questions",
+    )
+    plugin_profile_validity: int = Field(
+        5, ge=1, le=10, description="seconds for which Orthanc remembers what a user may do"
+    )
+    plugin_types: _Types = Field(
+        {}, description="what links of a type open: `TYPE=landing`, `TYPE=direct` or `TYPE=off`, separated by commas"
+    )
+    plugin_orthanc_url: _ServerRoot | None = Field(
+        None, description="URL under which people reach that Orthanc, for viewers that live there"
+    )
+    plugin_ohif_url: _ServerRoot | None = Field(
+        None, description="URL under which people reach an OHIF of that Orthanc's, for `direct` links to it"
+    )
+
+    @field_validator("plugin_password")
+    @classmethod
+    def _with_plugin_user(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if "plugin_user" in info.data and (value is None) is not (info.data["plugin_user"] is None):
+            raise Conflict("and KEYHOLE_PLUGIN_USER are needed together")
+        return value
+
+    @field_validator("plugin_callers")
+    @classmethod
+    def _told_apart(cls, value: Mapping[str, PluginCaller], info: ValidationInfo) -> Mapping[str, PluginCaller]:
+        users = [caller.user for caller in value.values()]
+        if len({info.data.get("plugin_user"), *users}) <= len(users):
+            raise Conflict("holds a user name twice: callers are told apart by it")
+        if FLAT in value and info.data.get("plugin_user") is not None:
+            raise Conflict(f"holds the name {FLAT!r}, which is that of KEYHOLE_PLUGIN_USER")
+        return value
+
+    def every_caller(self) -> dict[str, PluginCaller]:
+        """All callers by name, the one of the flat settings as :data:`FLAT`; without any there is no service."""
+        if self.plugin_user is None or self.plugin_password is None:
+            return dict(self.plugin_callers)
+        flat = PluginCaller.model_construct(
+            user=self.plugin_user,
+            password=self.plugin_password,
+            server_id=self.plugin_server_id,
+            archive=None,
+            creation=self.plugin_creation,
+            longest=self.plugin_longest,
+        )
+        return {FLAT: flat, **self.plugin_callers}

@@ -1,0 +1,96 @@
+"""The callers of the web service for Orthanc's plugin: one by flat names, more in tables, told apart."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from keyhole.errors import Misconfigured
+from keyhole.settings import Settings, load_settings
+from keyhole.sharing.token import Creation, Opens
+
+PASSWORD = "not-a-real-password"
+FLAT = {"KEYHOLE_PLUGIN_USER": "orthanc", "KEYHOLE_PLUGIN_PASSWORD": PASSWORD}
+NORTH = f'[plugin_callers.north]\nuser = "north"\npassword = "{PASSWORD}"\n'
+
+
+@pytest.fixture
+def enough(tmp_path: Path) -> dict[str, str]:
+    """The least that serves."""
+    return {
+        "KEYHOLE_ARCHIVE": str(tmp_path),
+        "KEYHOLE_DATA": str(tmp_path),
+        "KEYHOLE_PUBLIC_URL": "http://127.0.0.1:8000",
+    }
+
+
+def load(env: dict[str, str], tmp_path: Path, toml: str = "") -> Settings:
+    file = tmp_path / "keyhole.toml"
+    file.write_text(toml)
+    return load_settings(env, file)
+
+
+def problem(env: dict[str, str], tmp_path: Path, toml: str = "") -> str:
+    with pytest.raises(Misconfigured) as caught:
+        load(env, tmp_path, toml)
+    return "\n".join(caught.value.problems)
+
+
+def test_without_a_caller_there_is_no_service(enough: dict[str, str], tmp_path: Path) -> None:
+    assert load(enough, tmp_path).every_caller() == {}
+
+
+def test_one_caller_is_two_settings(enough: dict[str, str], tmp_path: Path) -> None:
+    (caller,) = load(enough | FLAT, tmp_path).every_caller().values()
+    assert (caller.user, caller.password.get_secret_value(), caller.archive) == ("orthanc", PASSWORD, None)
+    assert (caller.creation, caller.longest) == (Creation.LANDING, timedelta(days=7))
+
+
+def test_more_callers_are_tables(enough: dict[str, str], tmp_path: Path) -> None:
+    toml = NORTH + 'server_id = "north-1"\ncreation = "off"\nlongest = "2d"\n'
+    callers = load(enough | FLAT, tmp_path, toml).every_caller()
+    assert list(callers) == ["orthanc", "north"]
+    assert (callers["north"].creation, callers["north"].longest) == (Creation.OFF, timedelta(days=2))
+
+
+def test_a_callers_password_may_come_from_a_file(enough: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text(PASSWORD + "\n")
+    toml = f'[plugin_callers.north]\nuser = "north"\npassword_file = "{tmp_path / "secret"}"\n'
+    assert load(enough, tmp_path, toml).every_caller()["north"].password.get_secret_value() == PASSWORD
+
+
+def test_a_user_name_without_password_is_refused(enough: dict[str, str], tmp_path: Path) -> None:
+    assert "KEYHOLE_PLUGIN_USER are needed together" in problem(enough | {"KEYHOLE_PLUGIN_USER": "o"}, tmp_path)
+
+
+def test_a_short_password_is_refused_and_not_shown(enough: dict[str, str], tmp_path: Path) -> None:
+    told = problem(enough | FLAT | {"KEYHOLE_PLUGIN_PASSWORD": "hunter2"}, tmp_path)
+    assert told == "KEYHOLE_PLUGIN_PASSWORD is shorter than 8 characters"
+
+
+def test_callers_are_told_apart_by_their_user_names(enough: dict[str, str], tmp_path: Path) -> None:
+    assert "holds a user name twice" in problem(enough | FLAT | {"KEYHOLE_PLUGIN_USER": "north"}, tmp_path, NORTH)
+    assert "holds a user name twice" in problem(enough, tmp_path, NORTH + NORTH.replace("callers.north", "callers.b"))
+
+
+def test_a_callers_name_is_taken_once(enough: dict[str, str], tmp_path: Path) -> None:
+    assert "that of KEYHOLE_PLUGIN_USER" in problem(enough | FLAT, tmp_path, NORTH.replace(".north", ".orthanc"))
+
+
+def test_a_caller_is_an_archive_that_there_is(enough: dict[str, str], tmp_path: Path) -> None:
+    assert "has no pacs, which plugin_callers.north names" in problem(enough, tmp_path, NORTH + 'archive = "pacs"\n')
+    toml = NORTH + f'archive = "pacs"\n[archives.pacs]\nroot = "{tmp_path}"\n'
+    assert load(enough, tmp_path, toml).every_caller()["north"].archive == "pacs"
+
+
+def test_what_types_open_can_be_changed(enough: dict[str, str], tmp_path: Path) -> None:
+    types = "stone-viewer-publication=direct, download-instant-link=off"
+    found = load(enough | {"KEYHOLE_PLUGIN_TYPES": types}, tmp_path).plugin_types
+    assert found == {"stone-viewer-publication": Opens.DIRECT, "download-instant-link": Opens.OFF}
+
+
+@pytest.mark.parametrize("types", ["inbox-link=landing", "stone-viewer-publication=on", "viewer-instant-link=landing"])
+def test_what_types_cannot_open_is_told(enough: dict[str, str], tmp_path: Path, types: str) -> None:
+    assert "KEYHOLE_PLUGIN_TYPES" in problem(enough | {"KEYHOLE_PLUGIN_TYPES": types}, tmp_path)
