@@ -14,9 +14,10 @@ from keyhole.archive.answer import ArchiveAnswer
 from keyhole.dicom import dicomweb
 from keyhole.dicom.query import SearchQuery
 from keyhole.dicom.route import Match
-from keyhole.gateway import scoping
+from keyhole.gateway import asking
+from keyhole.gateway.asking import SearchRefused
 from keyhole.gateway.rewrite import Links
-from keyhole.gateway.scoping import SearchRefused, search
+from keyhole.gateway.scoping import search
 from tests.gateway.fake_archive import JSON, FakeArchive
 
 ADDRESS = "http://10.0.0.1/secret"
@@ -57,7 +58,7 @@ class Endless(FakeArchive):
 
 
 async def test_what_a_search_holds_in_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scoping, "_LONGEST_ANSWER", 1 << 20)
+    monkeypatch.setattr(asking, "_LONGEST_ANSWER", 1 << 20)
     found = dicomweb.match("GET", b"/studies")
     assert isinstance(found, Match)
     archive = Endless([])

@@ -17,9 +17,10 @@ from keyhole.dicom import dicomweb
 from keyhole.dicom.query import SEARCHES, SearchQuery, parse_search
 from keyhole.dicom.route import Match
 from keyhole.errors import ArchiveFailed, ForeignAnswer
-from keyhole.gateway import scoping
+from keyhole.gateway import asking, scoping
+from keyhole.gateway.asking import SearchRefused
 from keyhole.gateway.reach import Reach
-from keyhole.gateway.scoping import UID_TAGS, Capabilities, Found, SearchRefused, metadata, search
+from keyhole.gateway.scoping import UID_TAGS, Capabilities, Found, metadata, search
 from tests.gateway.fake_archive import FakeArchive, Item, element
 
 STUDIES = [f"1.{number}" for number in range(1, 6)]
@@ -129,7 +130,7 @@ queries = st.builds(
     st.one_of(st.just(""), st.integers(1, 9).map("limit={}".format)),
     st.one_of(st.just(""), st.integers(0, 9).map("offset={}".format)),
 )
-archives = st.builds(
+archives: st.SearchStrategy[dict[str, Any]] = st.builds(
     dict,
     uid_lists=st.booleans(),
     relational=st.booleans(),
@@ -244,7 +245,7 @@ async def test_a_scope_that_names_no_studies_is_too_broad(target: Target) -> Non
 
 
 async def test_a_result_without_bounds_is_too_broad(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scoping, "MOST_RESULTS", 5)
+    monkeypatch.setattr(asking, "MOST_RESULTS", 5)
     for capabilities in (Capabilities(), Capabilities(largest_page=2)):
         archive = FakeArchive(INSTANCES, largest_page=capabilities.largest_page)
         with pytest.raises(SearchRefused):
@@ -252,7 +253,7 @@ async def test_a_result_without_bounds_is_too_broad(monkeypatch: pytest.MonkeyPa
 
 
 async def test_pages_without_end_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scoping, "MOST_CALLS", 3)
+    monkeypatch.setattr(asking, "MOST_CALLS", 3)
     archive = FakeArchive(INSTANCES, largest_page=1)
     with pytest.raises(SearchRefused):
         await find(archive, "/instances", "", reach("1.1"), Capabilities(largest_page=1))
@@ -334,7 +335,7 @@ async def test_a_refusal_by_the_archive_is_said(path: str, status: int, expected
     if status == 404 and path.endswith("1.1/series"):
         return
     with pytest.raises(SearchRefused if expected else ArchiveFailed) as caught:
-        await find(archive, path, "", reach("1.1"))
+        await find(archive, path, "", reach("1.1"), Capabilities(relational=True))
     assert getattr(caught.value, "reason", None) is expected
 
 

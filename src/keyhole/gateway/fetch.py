@@ -15,6 +15,7 @@ from keyhole.dicom.query import RetrieveQuery, SearchQuery
 from keyhole.dicom.route import Kind, Match, Refusal
 from keyhole.errors import ArchiveFailed, Refused
 from keyhole.gateway import dicomjson, media, multipart, scoping
+from keyhole.gateway.asking import SearchRefused
 from keyhole.gateway.dicomjson import Item
 from keyhole.gateway.rewrite import Links, text
 
@@ -125,7 +126,7 @@ class Fetcher:
 async def _searched(source: Source, order: Order, query: SearchQuery, links: Links) -> Answer:
     try:
         result = await scoping.search(source.archive, order.found, query, order.reach, source.capabilities)
-    except scoping.SearchRefused as refused:
+    except SearchRefused as refused:
         raise Unanswerable(refused.reason) from None
     path_study = order.found.ids.get("study")
     for item in result.items:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from http import HTTPStatus
 from itertools import takewhile
 
 from keyhole.access.decision import Reason, Scope
@@ -18,34 +17,18 @@ from keyhole.archive.answer import Archive, ArchiveAnswer
 from keyhole.dicom.attribute import ABOVE_SERIES
 from keyhole.dicom.query import MOST_UIDS, SEARCHES, SearchQuery
 from keyhole.dicom.route import Match
-from keyhole.errors import ArchiveFailed, ForeignAnswer, Refused
-from keyhole.gateway.dicomjson import MEDIA_TYPE, Item, items
+from keyhole.errors import ForeignAnswer
+from keyhole.gateway.asking import MOST_CALLS, Asking, Call, NoSuchSearch, SearchRefused, Uids, bounded
+from keyhole.gateway.dicomjson import Item, items
 from keyhole.gateway.reach import Reach
 from keyhole.gateway.rewrite import text
 
 UID_TAGS = ("0020000D", "0020000E", "00080018")
 """What names a study, a series and an instance."""
 
-MOST_CALLS = 100
-"""Requests to the archive for one search, and pages of each."""
-
-MOST_RESULTS = 20_000
-_LONGEST_RESULT = 4 << 20
-_LONGEST_ANSWER = 64 << 20
-"""Bytes of one result, and of all answers to one search together: these are held in memory."""
-
 _OF_PATIENT = frozenset({"00201200", "00201202", "00201204"})
 _OF_STUDY = frozenset({"00080061", "00080062", "00080063", "00201206", "00201208"})
 _OF_SERIES = frozenset({"00201209"})
-
-
-class SearchRefused(Refused):
-    """A search that cannot be made: ``reason`` is SEARCH_TOO_BROAD, or BAD_QUERY when the archive finds it bad."""
-
-    def __init__(self, reason: Reason, problem: str) -> None:
-        """Refuse for *reason*."""
-        super().__init__(problem, "name studies, or ask for fewer results")
-        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +84,7 @@ async def metadata(answer: ArchiveAnswer, found: Match, scope: Scope, archive: s
             yield _silenced(item, reach, uids)
 
 
-def _uids(item: Item, level: Level) -> tuple[str | None, ...]:
+def _uids(item: Item, level: Level) -> Uids:
     return tuple(text(item, tag) for tag in UID_TAGS[: level - Level.PATIENT])
 
 
@@ -136,55 +119,55 @@ def _silenced(item: Item, reach: Reach, uids: Sequence[str | None]) -> Item:
     return item
 
 
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """One request to the archive: below the nodes that ``within`` names, or for ``studies``; None for all."""
-
-    path: str
-    level: Level
-    within: tuple[str, ...] = ()
-    studies: tuple[str, ...] | None = None
-
-    def expects(self, uids: Sequence[str | None]) -> bool:
-        """Whether an item with *uids* can be an answer to this call."""
-        if None in uids[:1] or uids[: len(self.within)] != self.within:
-            return False
-        return self.studies is None or uids[0] in self.studies
-
-
 class _Search:
     """One search on its way."""
 
     def __init__(
         self, archive: Archive, found: Match, query: SearchQuery, scope: Scope, capabilities: Capabilities
     ) -> None:
-        self._archive = archive
+        self._asking = Asking(archive, capabilities.largest_page, self._judge)
         self._path = found.path()
         self._level = SEARCHES[found.route.kind]
         self._within = found.resource(archive.name).path
         self._reach = Reach.of(scope, archive.name)
-        self._capabilities = capabilities
-        self._limit = query.limit
-        self._offset = query.offset
+        self._lists = capabilities.uid_lists
+        self._relational = capabilities.relational
+        if self._level - Level.STUDY <= len(self._within):
+            self._relational = True  # no relational search at all, but one that every archive has
+        self._asked = query
         self._studies = self._effective(query)
         self._query = self._narrowed(query)
+        self._calls_made = 0
         self._foreign = 0
-        self._received = 0
 
     async def result(self) -> Found:
-        """Ask the archive as often as it takes."""
+        """Ask the archive as often as it takes; study by study when it turns out to have no relational search."""
+        try:
+            return await self._result()
+        except NoSuchSearch:
+            if self._relational is not None:
+                raise
+        except SearchRefused as refused:
+            if self._relational is not None or refused.reason is not Reason.BAD_QUERY:
+                raise
+        self._relational = False
+        self._studies = self._effective(self._asked)
+        return await self._result()
+
+    async def _result(self) -> Found:
+        limit, offset = self._asked.limit, self._asked.offset
         if self._studies == ():
             return Found([])
         if self._studies is None and not self._within:
-            everywhere = _Call(self._path, self._level)
-            return Found(await self._from(everywhere, self._limit, self._offset), self._foreign)
-        first = None if self._limit is None else self._offset + self._limit
+            everywhere = Call(self._path, self._level)
+            return Found(await self._from(everywhere, limit, offset), self._foreign)
+        first = None if limit is None else offset + limit
         if self._level is Level.STUDY:
             found = sorted(await self._all(None), key=lambda item: _uids(item, Level.STUDY))
             found.sort(key=_moment, reverse=True)
         else:
             found = await self._all(first)
-        return Found(found[self._offset : first], self._foreign)
+        return Found(found[offset:first], self._foreign)
 
     # -- what to ask
 
@@ -193,7 +176,7 @@ class _Search:
         if self._within:
             return None
         if self._reach.everything:
-            if query.studies is None and not self._relational:
+            if query.studies is None and self._relational is False:
                 raise SearchRefused(Reason.SEARCH_TOO_BROAD, "the archive searches series and instances by study only")
             return query.studies and tuple(sorted(query.studies))
         if self._reach.unnamed:
@@ -206,11 +189,12 @@ class _Search:
         if not self._reach.everything:
             query = query.without(_OF_PATIENT)
         studies = self._within[:1] or self._studies or ()
-        if not all(map(self._reach.covers, studies)):
+        divided = not all(map(self._reach.covers, studies))
+        if divided:
             query = query.without(_OF_STUDY | _OF_SERIES)
             if self._level is Level.STUDY:
                 query = query.within(ABOVE_SERIES)
-        if query.includefield in ((), ("all",)):
+        if query.includefield == ("all",) or (not query.includefield and not (divided and self._within)):
             return query
         return replace(query, includefield=tuple(dict.fromkeys((*query.includefield, *self._tags))))
 
@@ -218,120 +202,101 @@ class _Search:
     def _tags(self) -> tuple[str, ...]:
         return UID_TAGS[: self._level - Level.PATIENT]
 
-    @property
-    def _relational(self) -> bool:
-        """Whether the archive answers this path itself."""
-        return self._capabilities.relational is not False or self._level - Level.STUDY <= len(self._within)
-
-    async def _calls(self) -> AsyncGenerator[_Call, None]:
+    async def _calls(self) -> AsyncGenerator[Call, None]:
         """The requests to make."""
-        if not self._relational:
+        if self._relational is False:
             for study in self._within or self._studies or ():
                 async for call in self._below(study):
                     yield call
         elif self._studies is None:
-            yield _Call(self._path, self._level, self._within)
+            yield Call(self._path, self._level, self._within)
         else:
-            size = 1 if self._capabilities.uid_lists is False else MOST_UIDS
+            size = 1 if self._lists is False else MOST_UIDS
             for at in range(0, len(self._studies), size):
-                yield _Call(self._path, self._level, studies=self._studies[at : at + size])
+                yield self._for(self._studies[at : at + size])
 
-    async def _below(self, study: str) -> AsyncIterator[_Call]:
+    def _for(self, studies: tuple[str, ...]) -> Call:
+        return Call(self._path, self._level, studies=studies)
+
+    async def _below(self, study: str) -> AsyncIterator[Call]:
         """The requests that together are a relational search in *study*."""
-        all_series = _Call(f"/studies/{study}/series", Level.SERIES, (study,))
+        all_series = Call(f"/studies/{study}/series", Level.SERIES, (study,))
         if self._level is Level.SERIES:
             yield all_series
             return
         for series in await self._from(all_series, None, query=SearchQuery()):
             uid = text(series, UID_TAGS[1])
             if uid is not None:
-                yield _Call(f"/studies/{study}/series/{uid}/instances", Level.INSTANCE, (study, uid))
+                yield Call(f"/studies/{study}/series/{uid}/instances", Level.INSTANCE, (study, uid))
 
     # -- what comes back
 
     async def _all(self, wanted: int | None) -> list[Item]:
         """The first *wanted* results of all calls, one after the other; None for all."""
         found: list[Item] = []
-        calls = 0
         async with aclosing(self._calls()) as under_way:
             async for call in under_way:
-                calls += 1
-                if calls > MOST_CALLS:
-                    raise SearchRefused(Reason.SEARCH_TOO_BROAD, "the search would take too many requests")
-                found += await self._from(call, None if wanted is None else wanted - len(found))
-                _bounded(found)
+                await self._add(found, call, wanted)
+                if self._lists is None and len(call.studies or ()) > 1:
+                    for study in await self._missed(call, found):
+                        await self._add(found, self._for((study,)), wanted)
                 if wanted is not None and len(found) >= wanted:
                     break
         return found
 
+    async def _add(self, found: list[Item], call: Call, wanted: int | None) -> None:
+        """Add to *found* what *call* finds, up to *wanted*."""
+        self._calls_made += 1
+        if self._calls_made > MOST_CALLS:
+            raise SearchRefused(Reason.SEARCH_TOO_BROAD, "the search would take too many requests")
+        try:
+            found += await self._from(call, None if wanted is None else max(0, wanted - len(found)))
+        except SearchRefused as refused:
+            # Whoever reads one UID finds a list malformed; where that is not known each study is asked for yet.
+            a_list = self._lists is None and len(call.studies or ()) > 1
+            if refused.reason is not Reason.BAD_QUERY or not a_list:
+                raise
+        bounded(found)
+
+    async def _missed(self, call: Call, found: Sequence[Item]) -> Sequence[str]:
+        """The studies of *call*'s list that may have been missed, because the archive may know no lists.
+
+        One that answered with two of them does; where the query leaves that open, the list is asked for by itself.
+        """
+        studies = call.studies or ()
+        seen = {text(item, UID_TAGS[0]) for item in found} & set(studies)
+        if len(seen) < len(studies[:2]) and self._query.matches:
+            alone = Call("/studies", Level.STUDY, studies=studies)
+            try:
+                there = await self._asking.results(alone, SearchQuery(), None)
+            except SearchRefused:
+                there = []
+            listed = {text(item, UID_TAGS[0]) for item in there}
+            if len(listed) > 1:
+                return ()
+        return () if len(seen) > 1 else [study for study in studies if study not in seen]
+
     async def _from(
-        self, call: _Call, wanted: int | None, offset: int = 0, *, query: SearchQuery | None = None
+        self, call: Call, wanted: int | None, offset: int = 0, *, query: SearchQuery | None = None
     ) -> list[Item]:
-        """The first *wanted* results of one call, page by page as the archive gives them; None for all."""
-        found: list[Item] = []
-        seen: set[tuple[str | None, ...]] = set()
-        for _ in range(MOST_CALLS):
-            limit = self._page_size(None if wanted is None else wanted - len(found))
-            page = await self._page(call, (query or self._query).paged(limit, offset))
-            before = len(seen)
-            found += [kept for item in page if (kept := self._kept(item, call, seen)) is not None]
-            offset += len(page)
-            if wanted is not None and len(found) >= wanted:
-                return found[:wanted]
-            if len(seen) == before or limit is None or len(page) < limit:
-                return found  # nothing new is the end too: an archive may know no offset
-            _bounded(found)
-        raise SearchRefused(Reason.SEARCH_TOO_BROAD, "the archive answers in too many pages")
+        """The first *wanted* results of one call; none of a study that is gone."""
+        try:
+            return await self._asking.results(call, query or self._query, wanted, offset)
+        except NoSuchSearch:
+            if not call.within or self._relational is None:
+                raise
+            return []
 
-    def _page_size(self, wanted: int | None) -> int | None:
-        largest = self._capabilities.largest_page
-        return largest if wanted is None else wanted if largest is None else min(wanted, largest)
-
-    async def _page(self, call: _Call, query: SearchQuery) -> list[Item]:
-        async with self._archive.get(call.path, query.encode(call.studies), MEDIA_TYPE) as answer:
-            if answer.status == HTTPStatus.NOT_FOUND and call.within:
-                return []
-            _judge(answer.status)
-            page: list[Item] = []
-            async for item in items(replace(answer, body=self._counted(answer.body)), _LONGEST_RESULT):
-                page.append(item)
-                _bounded(page)
-            return page
-
-    async def _counted(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        async for piece in body:
-            self._received += len(piece)
-            if self._received > _LONGEST_ANSWER:
-                raise SearchRefused(Reason.SEARCH_TOO_BROAD, "the search finds too much")
-            yield piece
-
-    def _kept(self, item: Item, call: _Call, seen: set[tuple[str | None, ...]]) -> Item | None:
-        """*item* as it may be passed on; None for what is foreign, out of scope, or was *seen* before."""
+    def _judge(self, item: Item, call: Call) -> tuple[Uids, Item | None]:
+        """The UIDs of *item*, and as it may be passed on; None for what is foreign or out of scope."""
         for tag, uid in zip(UID_TAGS, call.within, strict=False):
             item.setdefault(tag, {"vr": "UI", "Value": [uid]})
         uids = _uids(item, call.level)
-        if uids in seen and None not in uids:
-            return None
-        seen.add(uids)
         if not call.expects(uids):
             self._foreign += 1
-            return None
-        return _silenced(item, self._reach, uids) if _in_reach(self._reach, uids) else None
+            return uids, None
+        return uids, _silenced(item, self._reach, uids) if _in_reach(self._reach, uids) else None
 
 
 def _moment(item: Item) -> tuple[str, str]:
     return text(item, "00080020") or "", text(item, "00080030") or ""
-
-
-def _bounded(found: Sequence[Item]) -> None:
-    if len(found) > MOST_RESULTS:
-        raise SearchRefused(Reason.SEARCH_TOO_BROAD, "the search finds too much")
-
-
-def _judge(status: int) -> None:
-    if status == HTTPStatus.BAD_REQUEST:
-        raise SearchRefused(Reason.BAD_QUERY, "the archive does not understand the query")
-    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        raise SearchRefused(Reason.SEARCH_TOO_BROAD, "the archive finds the search too broad")
-    if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
-        raise ArchiveFailed(f"the archive answered a search with status {status}")
