@@ -24,26 +24,31 @@ from keyhole.gateway import capabilities_file, fault, keys_file
 from keyhole.gateway.attendance import Attendance
 from keyhole.gateway.client import client_of
 from keyhole.gateway.current import Current
+from keyhole.gateway.decisions import AT_ONCE, PER_SECOND, Decisions
 from keyhole.gateway.desk import Desk
 from keyhole.gateway.dicomjson import Item
 from keyhole.gateway.fetch import Fetcher, Source
 from keyhole.gateway.finding import Finder
 from keyhole.gateway.identify import Identity
 from keyhole.gateway.incoming import Incoming, incoming
+from keyhole.gateway.judge import Judge
 from keyhole.gateway.ledger import Ledger
 from keyhole.gateway.openings import Openings
 from keyhole.gateway.pep import Gateway
 from keyhole.gateway.ports import Trail
 from keyhole.gateway.ring_file import RingFile
 from keyhole.gateway.streams import Streams
+from keyhole.gateway.throttle import Throttle
 from keyhole.gateway.upstream import HttpArchive, Timeouts, basic
 from keyhole.gateway.withdrawal import enforce
 from keyhole.serving.listeners import Apps
 from keyhole.settings import ArchiveSettings, Settings
 from keyhole.sharing.link import KeyRing
+from keyhole.store import heads
 from keyhole.store.chain import Signing
 from keyhole.store.database import DatabaseStore, open_store
 from keyhole.store.migrations import Schema, check_schema, migrate
+from keyhole.store.portable import holds
 from keyhole.web.api import staff
 from keyhole.web.internal import Internal
 from keyhole.web.metrics import Counted, Metrics, TimedArchive
@@ -111,6 +116,7 @@ def prepare(settings: Settings) -> None:
         )
     keys_file.load(settings.data)
     migrate(url)
+    heads.settle(settings.data, lambda head: holds(url, head))
 
 
 def signing(ring: KeyRing) -> Signing:
@@ -267,11 +273,19 @@ class Process:
             now=now,
             decided=self._metrics.decided,
         )
+        decisions = Decisions(
+            store=base.store,
+            archives=tuple(base.archives),
+            ledger=base.ledger,
+            judge=Judge(identity=identity, default_archive=settings.archive_name, now=now),
+            throttle=Throttle(at_once=AT_ONCE, per_second=PER_SECOND),
+            now=now,
+        )
         token = None if settings.metrics_token is None else Secret(settings.metrics_token.get_secret_value())
         pages = PublicPages(settings.public_url)
         apps: dict[str, ASGIApp] = {
             "public": public_app(openings, ViewerFiles(settings.viewer), gateway, pages, now),
-            "staff": staff(base.desk, identity, base.ledger.refuse, settings.archive_name),
+            "staff": staff(base.desk, decisions, identity, base.ledger.refuse, settings.archive_name),
             "internal": Internal(_Readiness(current, base.sources), self._metrics, token),
         }
         self._apps = {name: Quiet(Counted(app, name, self._metrics), name) for name, app in apps.items()}

@@ -33,7 +33,8 @@ Name = tuple[str | None, ...]
 
 
 def _name(record: Record) -> Name:
-    return (record.event, record.subject, record.archive, record.study, record.action, record.reason)
+    about = record.detail.get("about"), record.detail.get("asked")
+    return (record.event, record.subject, record.archive, record.study, record.action, record.reason, *about)
 
 
 @dataclass(slots=True)

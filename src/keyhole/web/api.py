@@ -19,8 +19,9 @@ from keyhole.access.share import ShareChange
 from keyhole.access.subject import Subject
 from keyhole.errors import KeyholeError
 from keyhole.gateway.client import Client, client_of
+from keyhole.gateway.decisions import Decisions
 from keyhole.gateway.desk import Desk, ShareOrder
-from keyhole.web import shapes, studies, trouble
+from keyhole.web import decisions, shapes, studies, trouble
 from keyhole.web.door import OPENAPI, Door, Identity, Refuse
 from keyhole.web.trouble import Problem
 
@@ -33,6 +34,7 @@ class Asking:
     """Who asks, from where, at which desk, and when."""
 
     desk: Desk
+    decisions: Decisions
     subject: Subject
     client: Client
     archive: str
@@ -42,7 +44,8 @@ class Asking:
 
 def _asking(request: Request) -> Asking:
     state = request.app.state
-    return Asking(state.desk, request.state.subject, client_of(request.scope), state.archive, state.desk.now())
+    client, now = client_of(request.scope), state.desk.now()
+    return Asking(state.desk, state.decisions, request.state.subject, client, state.archive, now)
 
 
 Asks = Annotated[Asking, Depends(_asking)]
@@ -149,8 +152,20 @@ async def find_studies(asks: Asks, wanted: Annotated[shapes.StudySearch, Query()
     return shapes.StudyList(studies=[studies.plain(item) for item in found])
 
 
+@routes.post("/decisions", tags=["decisions"], summary="Ask what others may do")
+async def decide(asks: Asks, wanted: decisions.Questions) -> decisions.Answers:
+    """Needs the right to ask. An answer says what the gateway would do at this moment: rely on it for 1 s at most.
+
+    At most 100 questions a second in the long run; what is too much is refused with 429 and `Retry-After`.
+    """
+    asked = [(question.who, question.sent) for question in wanted.questions]
+    found = await asks.decisions.judged(asks.subject, asked, asks.client)
+    return decisions.Answers(at=asks.now, decisions=[decisions.Answer.of(each) for each in found])
+
+
 async def _broken(_: Request, error: Exception) -> Response:
-    return trouble.of_error(error if isinstance(error, KeyholeError) else KeyholeError()).response()
+    known = error if isinstance(error, KeyholeError) else KeyholeError()
+    return trouble.of_error(known).response(trouble.headers_of(known))
 
 
 async def _wrong_fields(_: Request, error: Exception) -> Response:
@@ -169,11 +184,11 @@ def _methods(path: str) -> list[str]:
     return sorted({method for route in found for method in route.methods or ()})
 
 
-def staff(desk: Desk, identity: Identity, refuse: Refuse, archive: str) -> ASGIApp:
+def staff(desk: Desk, asked: Decisions, identity: Identity, refuse: Refuse, archive: str) -> ASGIApp:
     """The staff listener's application. *archive* is the one that is meant when none is named."""
     app = _describe(_application())
-    app.state.desk, app.state.archive = desk, archive
-    return Door(app, identity, refuse, desk.now)
+    app.state.desk, app.state.decisions, app.state.archive = desk, asked, archive
+    return Door(app, identity, refuse, desk.now, LARGEST_BODY)
 
 
 def openapi() -> dict[str, Any]:

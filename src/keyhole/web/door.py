@@ -47,9 +47,12 @@ def refusal(scope: Scope, subject: str, reason: Reason, now: datetime) -> Record
 class Door:
     """ASGI. Puts the holder of the key into the request's state, or refuses before anything of a body is read."""
 
-    def __init__(self, app: ASGIApp, identity: Identity, refuse: Refuse, now: Callable[[], datetime]) -> None:
-        """Stand before *app*."""
+    def __init__(
+        self, app: ASGIApp, identity: Identity, refuse: Refuse, now: Callable[[], datetime], largest_body: int
+    ) -> None:
+        """Stand before *app*, which refuses bodies of more than *largest_body* bytes that were not announced."""
         self._app = app
+        self._largest = largest_body
         self._identity = identity
         self._refuse = refuse
         self._now = now
@@ -72,7 +75,8 @@ class Door:
         match who:
             case Holder(subject=subject) if subject.kind is Kind.API_KEY:
                 scope.setdefault("state", {})["subject"] = subject
-                return None
+                # Not left to the framework, which answers in words of its own.
+                return trouble.of_status(413) if _announced(scope["headers"]) > self._largest else None
             case Holder(subject=subject) if subject.kind is Kind.ANONYMOUS:
                 return self._told(scope, subject.name, Reason.NO_CREDENTIAL)
             case Holder(subject=subject):
@@ -83,6 +87,11 @@ class Door:
     def _told(self, scope: Scope, name: str, reason: Reason) -> Problem:
         self._refuse(refusal(scope, name, reason, self._now()))
         return trouble.of_credential(reason)
+
+
+def _announced(headers: Headers) -> int:
+    """The length of the body as its sender says it; the server has seen to it that this is a number."""
+    return next((int(value) for name, value in headers if name == b"content-length"), 0)
 
 
 def _never_kept(send: Send) -> Send:

@@ -72,7 +72,7 @@ Match = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
-def _without_null(schema: JsonDict) -> None:
+def without_null(schema: JsonDict) -> None:
     """Say in the schema, too, that null is not taken."""
     for field in cast("dict[str, JsonDict]", schema["properties"]).values():
         match field.get("anyOf"):
@@ -83,18 +83,20 @@ def _without_null(schema: JsonDict) -> None:
 
 
 def _one_end(schema: JsonDict) -> None:
-    _without_null(schema)
+    without_null(schema)
     schema["oneOf"] = [{"required": ["expires_at"]}, {"required": ["for"]}]
 
 
 def _one_end_at_most(schema: JsonDict) -> None:
-    _without_null(schema)
+    without_null(schema)
     schema["minProperties"] = 1
     schema["not"] = {"required": ["expires_at", "for"]}
 
 
-class _Taken(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=_without_null)
+class Taken(BaseModel):
+    """What a client sends."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=without_null)
 
     @model_validator(mode="before")
     @classmethod
@@ -104,7 +106,7 @@ class _Taken(BaseModel):
         return fields
 
 
-class NewShare(_Taken):
+class NewShare(Taken):
     """What to share, and until when: either ``expires_at`` or ``for``."""
 
     model_config = ConfigDict(json_schema_extra=_one_end)
@@ -135,7 +137,7 @@ class NewShare(_Taken):
         return tuple((study,) for study in self.studies)
 
 
-class Change(_Taken):
+class Change(Taken):
     """What to change of a share; what is left out stays."""
 
     model_config = ConfigDict(json_schema_extra=_one_end_at_most)
@@ -157,14 +159,14 @@ class Change(_Taken):
         return self
 
 
-class NewVisit(_Taken):
+class NewVisit(Taken):
     """Which studies to open at once, for the holder of the key or somebody whom its program knows."""
 
     studies: Studies = Field(description="StudyInstanceUIDs")
     archive: ArchiveName | None = Field(default=None, description="the default archive when left out")
 
 
-class StudySearch(_Taken):
+class StudySearch(Taken):
     """What studies must match. Text may hold ``*`` and ``?``."""
 
     archive: ArchiveName | None = Field(default=None, description="the default archive when left out")
@@ -180,7 +182,7 @@ class StudySearch(_Taken):
     offset: int = Field(default=0, ge=0, le=1_000_000)
 
 
-class SharePage(_Taken):
+class SharePage(Taken):
     """Which shares to list."""
 
     study: UID | None = Field(default=None, description="only shares of this study")

@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from keyhole.access.decision import Reason
 from keyhole.errors import ArchiveFailed, ArchiveTimeout, ForeignAnswer, KeyholeError, Refused, StoreFailed
+from keyhole.gateway.decisions import TooOften
 from keyhole.gateway.desk import NotAllowed, NotFound
 
 MEDIA_TYPE = "application/problem+json"
@@ -112,6 +113,8 @@ def of_error(error: KeyholeError) -> Problem:
     match error:
         case NotAllowed():
             return Problem.of(403, error.reason, error.problem)
+        case TooOften():
+            return Problem.of(429, Reason.TOO_MANY, error.problem)
         case NotFound():
             return Problem.of(404, Trouble.NOT_FOUND, error.problem)
         case Refused():
@@ -120,6 +123,11 @@ def of_error(error: KeyholeError) -> Problem:
             said = (row for row in _BREAKAGE if isinstance(error, row[0]))
             _, status, reason, detail = next(said)
             return Problem.of(status, reason, detail)
+
+
+def headers_of(error: KeyholeError) -> Mapping[str, str]:
+    """What goes with :func:`of_error` beside its body (RFC 9110 section 10.2.3)."""
+    return {"retry-after": str(error.wait)} if isinstance(error, TooOften) else {}
 
 
 _STATUS: Mapping[int, tuple[Reason | Trouble, str]] = {

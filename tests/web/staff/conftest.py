@@ -25,7 +25,7 @@ def refused() -> list[Record]:
 
 @pytest.fixture
 def stranger(world: World, refused: list[Record]) -> Client:
-    return Client(api.staff(world.desk, world, refused.append, "main"))
+    return Client(api.staff(world.desk, world.decisions, world, refused.append, "main"))
 
 
 @pytest.fixture

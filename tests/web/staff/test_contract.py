@@ -15,14 +15,17 @@ from tests.web.staff.world import World
 pytestmark = pytest.mark.slow
 
 world = World()
-key = world.key("sharer")
+key = world.key("sharer", "enforcer", "auditor")
 schema = schemathesis.openapi.from_asgi(
-    "/api/v1/openapi.json", api.staff(world.desk, world, lambda _: None, world.desk.archives[0])
+    "/api/v1/openapi.json", api.staff(world.desk, world.decisions, world, lambda _: None, world.desk.archives[0])
 )
 
 load_all_checks()
 # A share may be of the right form and still be refused: a study that is not there, an end that has passed.
 NOT_PROMISED: Any = [CHECKS.get_one("positive_data_acceptance")]
+# Neither is a hundred questions of the greatest length each: the body has a limit of its own.
+rejected = schema.config.checks.negative_data_rejection
+rejected.expected_statuses = [*rejected.expected_statuses, "413"]
 
 
 @schema.auth()

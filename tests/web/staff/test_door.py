@@ -98,6 +98,12 @@ async def test_a_body_that_is_too_large_is_not_read_to_its_end(sharer: Client) -
     assert told(answer) == (413, "too-large")
 
 
+async def test_a_body_that_is_announced_as_too_large_is_not_read_at_all(sharer: Client) -> None:
+    fields = [*sharer.headers, ("content-length", str(api.LARGEST_BODY + 1))]
+    assert told(await sharer.send("POST", SHARES, b"{}", fields)) == (413, "too-large")
+    assert sharer.bodies_read == 0
+
+
 @pytest.mark.parametrize(
     ("error", "answer"),
     [
@@ -168,6 +174,7 @@ async def test_the_document_needs_no_key_and_tells_of_every_route(stranger: Clie
         "/api/v1/shares/{share}/timeline",
         "/api/v1/visits",
         "/api/v1/studies",
+        "/api/v1/decisions",
     }
 
 

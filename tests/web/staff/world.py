@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -15,9 +16,14 @@ from keyhole.access.secret import Secret
 from keyhole.access.share import ApiKey, Share, ShareChange, Visit
 from keyhole.access.subject import ANONYMOUS, Subject
 from keyhole.errors import ArchiveFailed, StoreFailed
+from keyhole.gateway.attendance import Attendance
+from keyhole.gateway.current import Current
+from keyhole.gateway.decisions import Decisions
 from keyhole.gateway.desk import Desk
-from keyhole.gateway.identify import Holder
+from keyhole.gateway.identify import Holder, Identity
+from keyhole.gateway.judge import Judge
 from keyhole.gateway.ledger import Ledger
+from keyhole.gateway.throttle import Throttle
 from keyhole.identity import apikey, credential
 from keyhole.sharing.link import KeyRing
 
@@ -99,6 +105,12 @@ class Rows:
         )
         return self.held[share_id]
 
+    async def generation(self) -> int:
+        return 1
+
+    async def visit(self, visit_id: str) -> Visit | None:
+        return self.visits.get(visit_id)
+
     async def timeline(self, share_id: str) -> Sequence[Row]:
         return [row for row in self.trail if row.record.share == share_id]
 
@@ -134,6 +146,16 @@ class World:
 
     def __post_init__(self) -> None:
         self.ledger = Ledger(self.rows, lambda: self.now)
+        current = Current(self.rows, time.monotonic)  # type: ignore[arg-type]
+        identity = Identity(current, Attendance(self.rows), ("main", "research"), lambda: self.now)  # type: ignore[arg-type]
+        self.decisions = Decisions(
+            store=self.rows,  # type: ignore[arg-type]
+            archives=("main", "research"),
+            ledger=self.ledger,
+            judge=Judge(identity=identity, default_archive="main", now=lambda: self.now),
+            throttle=Throttle(at_once=1000, per_second=100),
+            now=lambda: self.now,
+        )
 
     @property
     def desk(self) -> Desk:
