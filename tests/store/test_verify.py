@@ -222,3 +222,23 @@ async def test_a_trail_of_a_lost_database_is_not_called_broken(store: DatabaseSt
         run("DROP TABLE trail_personal")
     with pytest.raises(StoreFailed):
         await store.verify()
+
+
+class TestTheEndAlone:
+    async def test_is_intact_whatever_was_done_before_it(self, store: DatabaseStore, url: str) -> None:
+        with tampering(url) as run:
+            run("UPDATE trail SET study = '9.9' WHERE seq = 2")
+        assert await store.verify_end(3) == Intact(ROWS, ROWS)
+        assert await store.verify_end(5) == Broken(2, Fault.ALTERED)
+        assert await store.verify_end(ROWS) == Broken(2, Fault.ALTERED)
+        assert await store.verify_end(100) == Broken(2, Fault.ALTERED)
+
+    @pytest.mark.parametrize(
+        ("tamper", "seq", "fault"), [case for case in TAMPERING if case.id and "first" not in case.id]
+    )
+    async def test_is_found_broken_at_the_row_that_is(
+        self, store: DatabaseStore, url: str, tamper: Callable[[Run], None], seq: int, fault: Fault
+    ) -> None:
+        with tampering(url) as run:
+            tamper(run)
+        assert await store.verify_end(4) == Broken(seq, fault)

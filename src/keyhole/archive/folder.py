@@ -121,6 +121,11 @@ class FolderArchive:
         return self._upkeep.elected
 
     @property
+    def studies(self) -> int:
+        """How many studies are indexed."""
+        return int(self._index.rows("SELECT count(*) FROM studies")[0][0])
+
+    @property
     def unreadable(self) -> list[tuple[str, str]]:
         """The files that hold no whole DICOM instance: path below the folder, and why."""
         return self._index.listed(

@@ -67,6 +67,11 @@ class DatabaseStore:
         """The trail's rows about one share, oldest first."""
         return await self.trail(TrailQuery(share=share_id, limit=trail.MOST_ROWS))
 
+    async def verify_end(self, rows: int) -> verify.Intact | verify.Broken:
+        """As :meth:`verify`, of the last *rows* rows alone."""
+        outside = await asyncio.to_thread(self._heads.read)
+        return await self._readers.snapshot(lambda tx: verify.check_end(tx, self._signing(), outside, rows))
+
     async def verify(self, progress: Callable[[int, int], None] | None = None) -> verify.Intact | verify.Broken:
         """Whether the whole trail is as it was written; *progress* is told (rows done, rows in all) from a thread."""
         outside = await asyncio.to_thread(self._heads.read)

@@ -79,8 +79,17 @@ def check(tx: Transaction, signing: Signing, outside: Outside, progress: Progres
     return verify(rows, head, stray, signing, outside)
 
 
-def _stored(tx: Transaction) -> Iterator[Stored]:
-    last = _BEFORE_ALL
+def check_end(tx: Transaction, signing: Signing, outside: Outside, rows: int) -> Intact | Broken:
+    """Verify the last *rows* rows of what *tx* sees, and the end; what comes before is taken as it is."""
+    head = trail.head(tx)
+    columns = schema.trail.c
+    before = tx.select(select(columns.seq, columns.digest).where(columns.seq == head.seq - rows))
+    start = Head(before[0][0], before[0][1]) if before and isinstance(before[0][1], bytes) else Head()
+    stray = tx.select(select(func.max(schema.trail_personal.c.seq)))[0][0] or 0
+    return verify(_stored(tx, start.seq or _BEFORE_ALL), head, stray, signing, outside, start)
+
+
+def _stored(tx: Transaction, last: int = _BEFORE_ALL) -> Iterator[Stored]:
     while True:
         columns = schema.trail.c
         found = tx.select(select(schema.trail).where(columns.seq > last).order_by(columns.seq).limit(_AT_ONCE))
@@ -101,14 +110,19 @@ def _told(rows: Iterable[Stored], total: int, progress: Progress | None) -> Iter
 
 
 def verify(
-    rows: Iterable[Stored], head: Head, last_personal: int, signing: Signing, outside: Outside
+    rows: Iterable[Stored],
+    head: Head,
+    last_personal: int,
+    signing: Signing,
+    outside: Outside,
+    start: Head | None = None,
 ) -> Intact | Broken:
-    """Verify *rows*, in order from the first.
+    """Verify *rows*, in order from the first, or from the one after *start*.
 
     *head* is the database's own, *last_personal* the last row that personal values are kept of.
     """
     known = {seen.seq: seen.digest for seen in outside.heads}
-    end = Head()
+    end = start or Head()
     for row in rows:
         fault = _fault(row, end, signing, known.pop(row.seq, None))
         if fault is not None:

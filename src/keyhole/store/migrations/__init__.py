@@ -54,12 +54,19 @@ def migrate(url: str) -> None:
     if parsed.get_backend_name() == "sqlite":
         _make_file(Path(str(parsed.database)))
     with _connected(parsed) as connection:
-        config = _config()
-        config.attributes["connection"] = connection
-        try:
-            command.upgrade(config, "head")
-        except CommandError:
-            raise StoreFailed("the database is ahead of this version") from None
+        migrate_on(connection)
+
+
+def migrate_on(connection: Connection) -> None:
+    """As :func:`migrate`, in the transaction of *connection*, alone with whoever else migrates."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+    config = _config()
+    config.attributes["connection"] = connection
+    try:
+        command.upgrade(config, "head")
+    except CommandError:
+        raise StoreFailed("the database is ahead of this version") from None
 
 
 def check_schema(url: str) -> Schema:
@@ -68,10 +75,11 @@ def check_schema(url: str) -> Schema:
     if parsed.get_backend_name() == "sqlite" and not Path(str(parsed.database)).exists():
         return Schema.BEHIND
     with _connected(parsed) as connection:
-        return _stands(MigrationContext.configure(connection).get_current_heads())
+        return standing(MigrationContext.configure(connection).get_current_heads())
 
 
-def _stands(found: tuple[str, ...]) -> Schema:
+def standing(found: tuple[str, ...]) -> Schema:
+    """How a database that names the revisions *found* stands."""
     scripts = ScriptDirectory.from_config(_config())
     if set(found) == set(scripts.get_heads()):
         return Schema.CURRENT
