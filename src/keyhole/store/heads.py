@@ -12,13 +12,14 @@ import fcntl
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from keyhole.store.chain import Head
 
+_PENDING = "trail.restart"
 _LINE = re.compile(rb"([0-9]{20}) ([0-9a-f]{64})\n?")
 _SIZE = 20 + 1 + 64 + 1
 _EVERY_SECONDS = 60.0
@@ -120,3 +121,52 @@ class Heads:
             os.write(file, _line(head))
         finally:
             os.close(file)
+
+
+def promise(folder: Path, head: Head, stamp: str) -> None:
+    """Say, before a database that ends with *head* takes another one's place, what the heads are to begin with then."""
+    _write(folder / _PENDING, _line(head) + stamp.encode())
+
+
+def settle(folder: Path, holds: Callable[[Head], bool]) -> None:
+    """Do what was promised, if the database *holds* that head: begin with it, and set the heads from before aside.
+
+    Whoever promised may have been killed before the database was in its place, or after: both are well.
+    """
+    path = folder / _PENDING
+    if not path.exists():
+        return
+    with path.open("rb") as pending:
+        fcntl.flock(pending, fcntl.LOCK_EX)
+        line, stamp = pending.read(_SIZE), pending.read().decode()
+        head = _parse(line)
+        if path.exists() and head is not None and holds(head):
+            for name in ("trail.head", "trail.heads"):
+                _set_aside(folder / name, folder / f"{name}.{stamp}")
+                _write(folder / name, line)
+        path.unlink(missing_ok=True)
+
+
+def _set_aside(path: Path, aside: Path) -> None:
+    """Rename *path* once: what is there when the name is taken was written after that."""
+    if path.exists() and not aside.exists():
+        path.rename(aside)
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Have *content* at *path*, durably, or what was there before."""
+    draft = path.with_name(f"{path.name}.draft")
+    file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _MODE)
+    try:
+        if os.geteuid() == 0:  # root at the service's folder: the service must be able to go on with it
+            os.fchown(file, path.parent.stat().st_uid, path.parent.stat().st_gid)
+        os.write(file, content)
+        os.fsync(file)
+    finally:
+        os.close(file)
+    draft.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

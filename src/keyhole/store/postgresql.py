@@ -19,7 +19,8 @@ from keyhole.store.backend import Connection, failure
 from keyhole.store.sql import Cursor, DialectName
 
 _CHANNEL = "keyhole_generation"
-_ANNOUNCE = f"NOTIFY {_CHANNEL}"
+ANNOUNCE = f"NOTIFY {_CHANNEL}"
+"""Tells every listening process, once it is committed, that the generation has moved."""
 _TEST_EVERY = 0.4
 """Seconds without news after which the listening connection is tested."""
 
@@ -87,7 +88,7 @@ class Postgresql:
 
     def announce(self, cursor: Cursor) -> None:
         """Notify every listening process; sent by the server at the commit."""
-        cursor.execute(_ANNOUNCE)
+        cursor.execute(ANNOUNCE)
 
     def wake(self) -> None:
         """This process listens like all others."""
