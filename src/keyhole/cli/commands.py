@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from keyhole.cli import backup, demo, keys, ring, server, shares, speech, trail, why
+from keyhole.cli import backup, demo, doctor, keys, ring, server, shares, speech, trail, why
 from keyhole.cli.session import Session
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -46,4 +46,5 @@ app.command()(backup.backup)
 app.command("backup-keys")(backup.backup_keys)
 app.command()(backup.restore)
 app.command()(server.migrate)
+app.command()(doctor.doctor)
 app.command("install-viewer")(server.install_the_viewer)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from keyhole.cli import speech
 from keyhole.cli.session import session
 from keyhole.settings import Settings
+from keyhole.settings.unknown import unknown_variables
 from keyhole.web.install_viewer import VERSION, Manifest, install_viewer, progress_bar
 
 BUILD = "keyhole.app:build"
@@ -65,11 +66,19 @@ def serve(  # noqa: PLR0913, PLR0917 - the settings that are often tried out
             "insecure_http": insecure_http or None,
         }
     )
+    tell_of_unknown_variables(session(context).environment)
     prepare(settings)
     tell_of_missing_keys(settings)
     tell_of_missing_viewer(settings)
     index(settings)
+    tell_of_archives(settings)
     raise typer.Exit(run(BUILD, settings))
+
+
+def tell_of_unknown_variables(environment: Iterable[str]) -> None:
+    """Say which variables look like settings and set nothing."""
+    for name, near in unknown_variables(environment).items():
+        speech.say(f"{name} is no setting" + (f": did you mean {near}?" if near else ""))
 
 
 def tell_of_missing_keys(settings: Settings) -> None:
@@ -88,6 +97,20 @@ def tell_of_missing_viewer(settings: Settings) -> None:
     """Say it when recipients would find no viewer; the links, the API and DICOMweb work without."""
     if settings.bind is not None and Manifest.read(settings.viewer) is None:
         speech.say(f"the viewer is not in {settings.viewer}", hint="bring it with: keyhole install-viewer")
+
+
+def tell_of_archives(settings: Settings) -> None:
+    """Say what folders hold, and which archives do not answer: they are asked again with every request."""
+    from keyhole.operations.doctor.archives import held, silent  # noqa: PLC0415 - the same
+
+    for folder in asyncio.run(held(settings)):
+        studies = speech.plural(folder.studies or 0, "study", "studies")
+        speech.say(f"archive {folder.name} holds {studies}")
+    for name, why in asyncio.run(silent(settings)).items():
+        speech.say(
+            f"archive {name} does not answer ({why}): no image is shown until it does",
+            hint="is it running, and is its DICOMweb root set rightly? See keyhole doctor",
+        )
 
 
 def index(settings: Settings) -> None:

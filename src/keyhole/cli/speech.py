@@ -62,7 +62,7 @@ def give_table(titles: Sequence[str], rows: Iterable[Sequence[str]], *, right: S
         whole = title == titles[0]  # ids are to be copied
         table.add_column(title, overflow="fold", no_wrap=whole, justify="right" if title in right else "left")
     for row in rows:
-        table.add_row(*map(_plain, row))
+        table.add_row(*map(plain, row))
     give_rich(table)
 
 
@@ -76,7 +76,7 @@ def give_rich(*parts: object) -> None:
         give(line.rstrip())
 
 
-def _plain(text: str) -> Text:
+def plain(text: str) -> Text:
     """*text* without what could steer a terminal: notes and agents come from strangers."""
     return Text(
         "".join(letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}" for letter in text)
