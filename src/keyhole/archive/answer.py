@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -10,13 +10,17 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class ArchiveAnswer:
-    """One answer: ``headers`` has lower-case names and only what is worth passing on; ``body`` yields bytes once."""
+    """One answer: ``headers`` has lower-case names and only what is worth passing on; ``body`` yields bytes once.
+
+    ``parts`` has the length of each part of a multipart body, where these are known before.
+    """
 
     status: int
     content_type: str
     body: AsyncIterator[bytes]
     length: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    parts: Sequence[int] | None = None
 
 
 class Archive(Protocol):

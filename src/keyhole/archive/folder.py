@@ -158,7 +158,8 @@ class FolderArchive:
         else:
             body = self._threads.stream(_without_problems(answer.body.chunks))
             try:
-                yield ArchiveAnswer(200, answer.body.content_type, body, answer.body.length, answer.headers)
+                known = answer.body
+                yield ArchiveAnswer(200, known.content_type, body, known.length, answer.headers, known.parts)
             finally:
                 await body.aclose()
 

@@ -7,7 +7,7 @@ another patient's images by now.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -27,11 +27,12 @@ _DEFLATED = "1.2.840.10008.1.2.1.99"
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """What to answer: a media type, the chunks, and how many bytes they are, when that is known."""
+    """What to answer: a media type, the chunks, how many bytes they are, and each part is, when that is known."""
 
     content_type: str
     chunks: Chunks
     length: int | None = None
+    parts: Sequence[int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +85,16 @@ class Retriever:
         multipart = Multipart(media.DICOM)
         with self._open(rows[0]):
             pass  # told now, with a status, when it has gone
-        return Body(multipart.content_type, self._files(multipart, rows, uids))
+        return Body(multipart.content_type, self._files(multipart, rows, uids), parts=self._sizes(uids))
+
+    def _sizes(self, uids: tuple[str, ...]) -> Sequence[int]:
+        """The sizes of all files below *uids*, in the order in which they are answered."""
+        statement = f"SELECT size FROM instances WHERE {_where(uids)} ORDER BY series, number, uid"  # noqa: S608 - our own names
+        return self.index.ids(statement, uids)
 
     def _syntaxes(self, uids: tuple[str, ...]) -> tuple[str, ...]:
-        where = " AND ".join(f"{name} = ?" for name in ("study", "series", "uid")[: len(uids)])
-        found = self.index.rows(f"SELECT DISTINCT transfer_syntax FROM instances WHERE {where}", uids)  # noqa: S608 - our own names
-        return tuple(syntax for (syntax,) in found)
+        statement = f"SELECT DISTINCT transfer_syntax FROM instances WHERE {_where(uids)}"  # noqa: S608 - our own names
+        return tuple(syntax for (syntax,) in self.index.rows(statement, uids))
 
     def _files(self, multipart: Multipart, rows: list[InstanceRow], uids: tuple[str, ...]) -> Chunks:
         first = True
@@ -169,3 +174,8 @@ class Retriever:
         except (OSError, Unreadable, EOFError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             raise ArchiveFailed(f"a file of the folder cannot be read: {reason}") from error
+
+
+def _where(uids: tuple[str, ...]) -> str:
+    """The condition on instances that *uids*, a place in the tree, are."""
+    return " AND ".join(f"{name} = ?" for name in ("study", "series", "uid")[: len(uids)])

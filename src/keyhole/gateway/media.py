@@ -24,6 +24,7 @@ from keyhole.gateway.multipart import boundary_in, parameters
 
 OCTETS: Final = "application/octet-stream"
 DICOM: Final = "application/dicom"
+ZIP: Final = "application/zip"
 MULTIPART: Final = "multipart/related"
 
 _STILLS = ("image/jpeg", "image/png", "image/gif")
@@ -39,7 +40,7 @@ SINGLE: Mapping[Kind, tuple[str, ...]] = MappingProxyType(
         Kind.THUMBNAIL: _STILLS,
         Kind.FRAMES: _FRAMES,
         Kind.BULKDATA: (OCTETS, "application/pdf", *_COMPRESSED, *_STILLS, *_MOVING),
-        Kind.INSTANCES: (DICOM,),
+        Kind.INSTANCES: (DICOM, ZIP),
         Kind.PIXELDATA: _FRAMES,
     }
 )

@@ -44,6 +44,23 @@ async def passed_on(body: AsyncIterator[bytes], parts: Parts) -> AsyncIterator[b
     parts.end()
 
 
+async def only_part(body: AsyncIterator[bytes], boundary: str, judge: RewriteHead) -> AsyncIterator[bytes]:
+    """What is in the one part that there must be in *body*, whose head *judge* passes."""
+    split, count = Splitter(boundary), 0
+    async for piece in body:
+        for event in split.feed(piece):
+            if isinstance(event, bytes):
+                yield event
+                continue
+            judge(event)
+            count += 1
+            if count > 1:
+                raise ArchiveFailed("the archive answered with several parts where one was asked for")
+    split.end()
+    if not count:
+        raise ArchiveFailed("the archive answered with no part where one was asked for")
+
+
 def part_heads(links: Links, asked: Match, part_type: Callable[[str], str]) -> RewriteHead:
     """How the head of each part in the answer to *asked* is rewritten.
 
@@ -118,37 +135,90 @@ def _fields(head: bytes) -> dict[str, str]:
 
 
 class Parts:
-    """The transformation of one multipart body, whatever pieces it comes in.
-
-    ``count`` is the number of parts whose head was passed on.
-    """
+    """The transformation of one multipart body, whatever pieces it comes in."""
 
     def __init__(self, boundary: str, rewrite: RewriteHead) -> None:
         """Expect parts between *boundary*, which stays; *rewrite* each one's head."""
-        self._open = b"--" + boundary.encode("ascii")
-        self._delimiter = b"\r\n" + self._open
-        self._rewrite = rewrite
-        self._step: Callable[[bytes], tuple[bytes, bytes | None]] = self._preamble
-        self._held = b"\r\n"  # so that a body which begins with its first boundary is like any other
-        self.count = 0
+        self._split = Splitter(boundary)
+        self._written = Written(boundary, rewrite)
+        self._closed = False
+
+    @property
+    def count(self) -> int:
+        """The number of parts whose head was passed on."""
+        return self._written.count
 
     def feed(self, piece: bytes) -> list[bytes]:
         """What can be passed on once *piece* has come. A piece from within a body is passed on as it is."""
-        passed: list[bytes] = []
-        rest: bytes | None = self._held + piece if self._held else piece
-        self._held = b""
-        while rest:
-            out, rest = self._step(rest)
-            if out:
-                passed.append(out)
+        events = self._split.feed(piece)
+        passed = [event if isinstance(event, bytes) else self._written.head(event) for event in events]
+        if self._split.ended and not self._closed:
+            self._closed = True
+            passed.append(self._written.close())
         return passed
 
     def end(self) -> None:
         """Raise ArchiveFailed unless the last boundary has come."""
-        if self._step != self._epilogue:
+        self._split.end()
+
+
+class Written:
+    """A multipart body as it is sent: what goes between the bodies of its parts. ``count`` is how many heads so far."""
+
+    def __init__(self, boundary: str, rewrite: RewriteHead) -> None:
+        """Put *boundary* between parts; *rewrite* each one's head."""
+        self._open = b"--" + boundary.encode("ascii")
+        self._rewrite = rewrite
+        self.count = 0
+
+    def head(self, received: Fields) -> bytes:
+        """What precedes the body of a part that came with these fields."""
+        fields = self._rewrite(received)
+        begin = self._begin()
+        self.count += 1
+        lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+        return begin + b"\r\n" + lines.encode("ascii") + b"\r\n"
+
+    def close(self) -> bytes:
+        """What follows the last part."""
+        return self._begin() + b"--\r\n"
+
+    def _begin(self) -> bytes:
+        return b"\r\n" + self._open if self.count else self._open
+
+
+class Splitter:
+    """Takes one multipart body apart, whatever pieces it comes in: the fields of each part, then pieces of its body."""
+
+    def __init__(self, boundary: str) -> None:
+        """Expect parts between *boundary*."""
+        self._delimiter = b"\r\n--" + boundary.encode("ascii")
+        self._step: Callable[[bytes], tuple[Fields | bytes, bytes | None]] = self._preamble
+        self._held = b"\r\n"  # so that a body which begins with its first boundary is like any other
+
+    def feed(self, piece: bytes) -> list[Fields | bytes]:
+        """What is known once *piece* has come. A piece from within a body is given as it is."""
+        events: list[Fields | bytes] = []
+        rest: bytes | None = self._held + piece if self._held else piece
+        self._held = b""
+        while rest:
+            event, rest = self._step(rest)
+            if event != b"":
+                events.append(event)
+        return events
+
+    @property
+    def ended(self) -> bool:
+        """Whether the last boundary has come."""
+        return self._step == self._epilogue
+
+    def end(self) -> None:
+        """Raise ArchiveFailed unless the last boundary has come."""
+        if not self.ended:
             raise ArchiveFailed("the archive broke off between two parts, or within one")
 
-    # Each step takes what has come and returns what to pass on, and what is left for the next step: None for nothing.
+    # Each step takes what has come and returns what is known by it, and what is left for the next step: None for
+    # nothing.
 
     def _preamble(self, data: bytes) -> tuple[bytes, bytes | None]:
         at = data.find(self._delimiter, 0, _PREAMBLE_LONGEST)
@@ -160,25 +230,18 @@ class Parts:
         self._step = self._head
         return b"", data[at + len(self._delimiter) :]
 
-    def _head(self, data: bytes) -> tuple[bytes, bytes | None]:
+    def _head(self, data: bytes) -> tuple[Fields | bytes, bytes | None]:
         if data.startswith(b"--"):
             self._step = self._epilogue
-            return (self._delimiter if self.count else self._open) + b"--\r\n", None
+            return b"", None
         end = data.find(b"\r\n\r\n", 0, HEAD_LONGEST)
         if end < 0:
             if len(data) >= HEAD_LONGEST:
                 raise ArchiveFailed("a part's head does not end")
             self._held = data
             return b"", None
-        head = self._written(self._rewrite(_fields(data[:end])))
-        self.count += 1
         self._step = self._body
-        return head, data[end + 4 :]
-
-    def _written(self, fields: Fields) -> bytes:
-        begin = self._delimiter if self.count else self._open
-        lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
-        return begin + b"\r\n" + lines.encode("ascii") + b"\r\n"
+        return _fields(data[:end]), data[end + 4 :]
 
     def _body(self, data: bytes) -> tuple[bytes, bytes | None]:
         at = data.find(self._delimiter)
