@@ -27,7 +27,9 @@ from keyhole.gateway.identify import Identity
 from keyhole.gateway.incoming import incoming
 from keyhole.gateway.ledger import Ledger
 from keyhole.gateway.openings import Opened, Openings
+from keyhole.gateway.orthanc_rest import Fetchers, OrthancFetcher, OrthancSource
 from keyhole.gateway.pep import Gateway
+from keyhole.gateway.question import Understanding
 from keyhole.gateway.scoping import Capabilities
 from keyhole.gateway.streams import Streams
 from keyhole.identity import apikey
@@ -108,6 +110,8 @@ class Gate:
     now: datetime = NOW
     at_once: int = 4
     may_wait: int = 8
+    orthanc: dict[str, OrthancSource] = field(default_factory=dict)
+    """The archives that are Orthanc, by their REST API."""
 
     def __post_init__(self) -> None:
         ticks = itertools.count(step=10)
@@ -119,15 +123,15 @@ class Gate:
         self.attendance = Attendance(self.store)
         self.identity = Identity(self.current, self.attendance, ("main",), self.clock)
         self.streams = Streams(self.at_once, self.may_wait)
-        self.sources = {"main": Source(self.archive, Capabilities())}
+        self.sources = {"main": Source(self.archive, Capabilities(parents=True))}
         self.finder = Finder(self.sources, self.ledger, self.clock)
         self.outcomes: list[str] = []
         self.gateway = Gateway(
-            default_archive="main",
+            understanding=Understanding("main", {name: each.lineage for name, each in self.orthanc.items()}),
             identity=self.identity,
             ledger=self.ledger,
             streams=self.streams,
-            fetch=Fetcher(self.sources),
+            fetch=Fetchers(Fetcher(self.sources), OrthancFetcher(self.orthanc)),
             public_url=PUBLIC,
             incoming=partial(incoming, client_of=client_of),
             now=self.clock,

@@ -35,6 +35,7 @@ def order(path: str, method: str = "GET", query: bytes = b"", **more: Any) -> Or
         "found": found,
         "query": read,
         "reach": Scope(frozenset({Resource.of("main", OK)})),
+        "held": Scope(frozenset({Resource.whole("main")})),
         "public_root": f"{PUBLIC}/v/abc/dicom-web",
     }
     return Order(**{**values, **more})

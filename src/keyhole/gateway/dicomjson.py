@@ -10,7 +10,7 @@ import codecs
 import json
 import math
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from types import MappingProxyType
 from typing import Any, NoReturn
 
@@ -31,7 +31,7 @@ _AFTER: Mapping[str, str] = MappingProxyType({"[": "{]", "{": ",]", ",": "{", "]
 _PATIENCE = 1.25
 
 
-async def items(answer: ArchiveAnswer, longest: int = LONGEST_ITEM) -> AsyncIterator[Item]:
+async def items(answer: ArchiveAnswer, longest: int = LONGEST_ITEM) -> AsyncGenerator[Item]:
     """The items of *answer*, as they arrive; none for 204, with which DICOMweb says that nothing was found."""
     if answer.status == 204:  # noqa: PLR2004 - No Content
         return

@@ -10,6 +10,7 @@ from http import HTTPStatus
 import msgspec
 
 from keyhole.access.decision import Reason, Scope
+from keyhole.access.resource import Resource
 from keyhole.archive.answer import Archive, ArchiveAnswer
 from keyhole.dicom.query import RetrieveQuery, SearchQuery
 from keyhole.dicom.route import Kind, Match, Refusal
@@ -17,6 +18,7 @@ from keyhole.errors import ArchiveFailed, Refused
 from keyhole.gateway import dicomjson, media, multipart, scoping
 from keyhole.gateway.asking import SearchRefused
 from keyhole.gateway.dicomjson import Item
+from keyhole.gateway.places import Places
 from keyhole.gateway.rewrite import Links, text
 
 _PIECE = 64 * 1024
@@ -40,7 +42,8 @@ class Order:
     """What to fetch: *found* and *query* as understood, ``reach`` as decided, in the form that ``accept`` asks for.
 
     ``public_root`` is the caller's own DICOMweb root, which every link in the answer is to begin with. ``body`` is
-    what to store, of ``content_type``.
+    what to store, of ``content_type``. ``held`` is everything to which the caller may do this: a path that leads
+    astray matters to whoever does not hold it all.
     """
 
     archive: str
@@ -51,6 +54,7 @@ class Order:
     accept: str | None = None
     content_type: str | None = None
     body: AsyncIterator[bytes] | None = None
+    held: Scope = field(default_factory=Scope)
 
 
 def _no_images() -> int:
@@ -76,9 +80,9 @@ class Answer:
 Fetch = Callable[[Order], AbstractAsyncContextManager[Answer]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Source:
-    """An archive, and what it is able to do."""
+    """An archive, and what it is able to do, as far as is known by now."""
 
     archive: Archive
     capabilities: scoping.Capabilities
@@ -96,11 +100,16 @@ _PICTURES = frozenset({Kind.FRAMES, Kind.RENDERED, Kind.THUMBNAIL, Kind.INSTANCE
 """What counts as images on the trail. Bulk data are parts of them."""
 
 
+_UNNAMED = _PICTURES | {Kind.BULKDATA}
+"""What does not say which instance it belongs to."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fetcher:
     """One per process; its archives by name."""
 
     sources: Mapping[str, Source]
+    places: Places = field(default_factory=Places)
 
     @asynccontextmanager
     async def __call__(self, order: Order) -> AsyncIterator[Answer]:
@@ -118,9 +127,35 @@ class Fetcher:
             async with _stored(source.archive, order, accept) as answer:
                 yield await _receipt(answer, links, order.found.ids.get("study"))
         else:
+            await self._verify(source, order)
             async with source.archive.get(order.found.path(), order.query.encode(), accept) as answer:
                 _judge(answer.status)
-                yield _retrieved(answer, order, links)
+                yield self._retrieved(answer, order, links)
+
+    async def _verify(self, source: Source, order: Order) -> None:
+        """Refuse what is not where its path says, unless the archive does so, or the caller holds it all anyway.
+
+        What an archive was found to do is enough where the whole study is held, and not where a part of it is.
+        """
+        if order.found.route.kind not in _UNNAMED or order.held.covers(Resource.whole(order.archive)):
+            return
+        path = order.found.resource(order.archive).path
+        checked = source.capabilities.parents is True and order.held.covers(Resource.of(order.archive, path[0]))
+        if not checked and not await self.places.holds(source.archive, path):
+            raise Unanswerable(Reason.NOT_THERE)
+
+    def _retrieved(self, answer: ArchiveAnswer, order: Order, links: Links) -> Answer:
+        if order.found.route.kind is not Kind.METADATA:
+            return _unnamed(answer, order, links)
+        described = scoping.metadata(answer, order.found, order.reach, order.archive)
+        rewritten = self._rewritten(described, order, links)
+        return Answer(body=_array(rewritten), content_type=dicomjson.MEDIA_TYPE)
+
+    async def _rewritten(self, described: AsyncIterator[Item], order: Order, links: Links) -> AsyncIterator[Item]:
+        study = order.found.ids["study"]
+        async for item in described:
+            self.places.learn(order.archive, item)
+            yield links.rewrite(item, study)
 
 
 async def _searched(source: Source, order: Order, query: SearchQuery, links: Links) -> Answer:
@@ -134,12 +169,8 @@ async def _searched(source: Source, order: Order, query: SearchQuery, links: Lin
     return Answer(body=_array(_each(result.items)), content_type=dicomjson.MEDIA_TYPE, foreign=result.foreign)
 
 
-def _retrieved(answer: ArchiveAnswer, order: Order, links: Links) -> Answer:
-    kind, study = order.found.route.kind, order.found.ids["study"]
-    if kind is Kind.METADATA:
-        described = scoping.metadata(answer, order.found, order.reach, order.archive)
-        rewritten = (links.rewrite(item, study) async for item in described)
-        return Answer(body=_array(rewritten), content_type=dicomjson.MEDIA_TYPE)
+def _unnamed(answer: ArchiveAnswer, order: Order, links: Links) -> Answer:
+    kind = order.found.route.kind
     passing = media.passing(kind, answer)
     if passing.boundary is None:
         images = _one if kind in _PICTURES else _no_images

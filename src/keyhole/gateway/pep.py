@@ -15,7 +15,7 @@ from http import HTTPStatus
 from typing import Any, assert_never
 
 from keyhole.access.decision import Allow, Ask, Deny, Event, Reason, Record, Scope
-from keyhole.access.pdp import decide
+from keyhole.access.pdp import decide, scope
 from keyhole.access.resource import Action
 from keyhole.access.subject import ANONYMOUS
 from keyhole.dicom import dicomweb
@@ -103,6 +103,7 @@ class Gateway:
         """Record, then release; end when the reader leaves, when the right ends, or when something breaks."""
         access = self._access(request, holder, question.ask)
         reading = request.method in READING
+        held = scope(question.ask.action, holder.subject, holder.grants, self.now())
         order = Order(
             archive=question.ask.resource.archive,
             found=question.found,
@@ -112,6 +113,7 @@ class Gateway:
             public_root=f"{self.public_url}{request.root}",
             content_type=request.field(b"content-type"),
             body=None if reading else body_of(receive),
+            held=held,
         )
         name = holder.subject.name
         try:

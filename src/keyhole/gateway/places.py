@@ -1,0 +1,132 @@
+"""Whether an instance is in the series and study that a path names, whatever the archive makes of such a path.
+
+Pictures, frames and bulk data do not say what they belong to, and some archives find an instance by its own UID alone
+(PS3.18 leaves a wrong parent to them). Its description does say so: metadata that passed on their way to a viewer are
+remembered, and where there were none the archive is asked for the one instance.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from contextlib import aclosing
+from hashlib import blake2b
+from http import HTTPStatus
+from typing import Final
+
+from keyhole.access.resource import is_uid
+from keyhole.archive.answer import Archive
+from keyhole.dicom.query import SearchQuery
+from keyhole.gateway.dicomjson import MEDIA_TYPE, Item, items
+from keyhole.gateway.rewrite import text
+
+LIFE: Final = 600.0
+"""Seconds for which a place is believed: instances go, and hardly ever move to another study."""
+
+MOST: Final = 50_000
+"""Places remembered, of some 150 bytes each."""
+
+_LONGEST_ITEM = 64 << 20
+_LOOKED_THROUGH = 1000
+"""Results read of a search by an archive that answers with more than the one asked for."""
+
+_UIDS = ("0020000D", "0020000E", "00080018")
+Path = tuple[str, ...]
+
+
+class Places:
+    """One per process: for all its archives."""
+
+    def __init__(self, *, life: float = LIFE, most: int = MOST, clock: Callable[[], float] = time.monotonic) -> None:
+        """Believe a place for *life* seconds, and remember *most* of them."""
+        self._life = life
+        self._most = most
+        self._clock = clock
+        self._known: OrderedDict[bytes, float] = OrderedDict()
+        self._asking: dict[bytes, asyncio.Task[bool]] = {}
+
+    def learn(self, archive: str, described: Item) -> None:
+        """Remember where the instance is that the archive *described*, if it said so itself."""
+        path = tuple(text(described, tag) or "" for tag in _UIDS)
+        if all(path):
+            self._remember(_key(archive, path[:2]))
+            self._remember(_key(archive, path))
+
+    async def holds(self, archive: Archive, path: Path) -> bool:
+        """Whether the series or instance that *path* ends with is below the nodes before it.
+
+        Raises ArchiveFailed when the archive does not say.
+        """
+        if len(path) == 1:
+            return True
+        key = _key(archive.name, path)
+        if self._clock() < self._known.get(key, 0.0):
+            return True
+        asking = self._asking.get(key)
+        if asking is None:
+            asking = self._asking[key] = asyncio.ensure_future(_asked(archive, path))
+            asking.add_done_callback(lambda done: self._answered(key, done))
+        # Whoever asked first may leave; the others still want to know.
+        return await asyncio.shield(asking)
+
+    def _answered(self, key: bytes, done: asyncio.Task[bool]) -> None:
+        self._asking.pop(key, None)
+        if not done.cancelled() and done.exception() is None and done.result():
+            self._remember(key)
+
+    def _remember(self, key: bytes) -> None:
+        self._known[key] = self._clock() + self._life
+        self._known.move_to_end(key)
+        if len(self._known) > self._most:
+            self._known.popitem(last=False)
+
+
+def _key(archive: str, path: Path) -> bytes:
+    return blake2b("/".join((archive, *path)).encode(), digest_size=16).digest()
+
+
+async def _asked(archive: Archive, path: Path) -> bool:
+    """Whether the archive says that what *path* names is there: by a search, or by metadata where that is mute."""
+    tags = _UIDS[: len(path)]
+    query = SearchQuery(matches=((tags[-1], path[-1]),), includefield=tags)
+    found = await _first(archive, _listing(path[:-1]), query.encode(None), path[-1])
+    named = [] if found is None else [text(found, tag) for tag in tags]
+    if not named or None in named:
+        return await _described(archive, path)
+    return named == list(path)
+
+
+async def _described(archive: Archive, path: Path) -> bool:
+    """Whether the metadata of the instance that *path* names, or of one in its series, say that it is there."""
+    if len(path) < len(_UIDS):
+        some = await _first(archive, _listing(path), SearchQuery(limit=1).encode(None))
+        uid = "" if some is None else text(some, _UIDS[-1]) or ""
+        if not is_uid(uid):
+            return False
+        path = (*path, uid)
+    found = await _first(archive, f"{_listing(path[:-1])}/{path[-1]}/metadata", "")
+    return found is not None and [text(found, tag) for tag in _UIDS] == list(path)
+
+
+def _listing(path: Path) -> str:
+    """Where what is directly below *path* is searched for."""
+    study = f"/studies/{path[0]}/series"
+    return study if len(path) == 1 else f"{study}/{path[1]}/instances"
+
+
+async def _first(archive: Archive, path: str, query: str, uid: str | None = None) -> Item | None:
+    """The first item of an answer, or the one that *uid* names; None when there is none, or the archive refuses."""
+    async with archive.get(path, query, MEDIA_TYPE) as answer:
+        if answer.status not in (HTTPStatus.OK, HTTPStatus.NO_CONTENT):
+            return None
+        async with aclosing(items(answer, _LONGEST_ITEM)) as found:
+            read = 0
+            async for item in found:
+                read += 1
+                if uid is None or uid in {text(item, tag) for tag in _UIDS[1:]}:
+                    return item
+                if read == _LOOKED_THROUGH:
+                    break
+    return None
