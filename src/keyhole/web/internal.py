@@ -1,7 +1,7 @@
 """The internal listener, for servers: is the process alive, can it answer, and its figures. Plain ASGI.
 
 Health needs no credential and tells only names of ours. Everything else needs one that a client of the public listener
-cannot have.
+cannot have; below ``/plugin/`` an Orthanc's plugin shows its own.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from keyhole.access.secret import Secret
 from keyhole.web.metrics import CONTENT_TYPE, Metrics
+from keyhole.web.plugin.wire import MOUNT
 
 _PATHS = ("/healthz", "/readyz", "/metrics")
 _ALWAYS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
@@ -30,17 +31,23 @@ class Readiness(Protocol):
 
 
 class Internal:
-    """ASGI: ``/healthz``, ``/readyz`` and ``/metrics``."""
+    """ASGI: ``/healthz``, ``/readyz``, ``/metrics``, and what is below ``/plugin/``."""
 
-    def __init__(self, readiness: Readiness, metrics: Metrics, token: Secret | None) -> None:
-        """Without *token* there are no figures."""
+    def __init__(
+        self, readiness: Readiness, metrics: Metrics, token: Secret | None, plugin: ASGIApp | None = None
+    ) -> None:
+        """Without *token* there are no figures, and without *plugin* nothing is below its mount."""
         self._readiness = readiness
         self._metrics = metrics
         self._token = token
+        self._plugin = plugin
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request. Bodies are not read."""
+        """Answer one request. Bodies are read by the plugin's routes alone."""
         if scope["type"] != "http":
+            return
+        if self._plugin is not None and scope["raw_path"].startswith(MOUNT):
+            await self._plugin(scope, receive, send)
             return
         answer = await self._answer(scope)
         if scope["method"] == "HEAD":

@@ -1,0 +1,1 @@
+"""The web service that Orthanc's Authorization plugin and Explorer 2 ask (``WebServiceRootUrl``)."""
