@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 from starlette import types
@@ -37,6 +38,7 @@ from keyhole.gateway.openings import Openings
 from keyhole.gateway.pep import Gateway
 from keyhole.gateway.ports import Trail
 from keyhole.gateway.ring_file import RingFile
+from keyhole.gateway.scoping import ALL_OF_IT, Capabilities
 from keyhole.gateway.streams import Streams
 from keyhole.gateway.throttle import Throttle
 from keyhole.gateway.upstream import HttpArchive, Timeouts, basic
@@ -147,6 +149,10 @@ class Base:
     finder: Finder
 
 
+def _able(archive: Archive, data: Path) -> Capabilities:
+    return ALL_OF_IT if isinstance(archive, FolderArchive) else capabilities_file.of(data, archive.name, archive.root)
+
+
 @asynccontextmanager
 async def _base(
     settings: Settings, measured: Callable[[Archive], Archive], trail_of: Callable[[DatabaseStore], Trail]
@@ -159,10 +165,7 @@ async def _base(
         for name, each in settings.every_archive().items():
             archives[name] = open_archive(name, each, settings)
             stack.push_async_callback(archives[name].close)
-        sources = {
-            name: Source(measured(archive), capabilities_file.of(settings.data, name, archive.root))
-            for name, archive in archives.items()
-        }
+        sources = {name: Source(measured(archive), _able(archive, settings.data)) for name, archive in archives.items()}
         ledger = Ledger(trail_of(store), now)
         finder = Finder(sources, ledger, now)
         desk = Desk(
@@ -235,7 +238,18 @@ class Process:
                 if isinstance(archive, FolderArchive):
                     await archive.start()
             self._wire(base, current, identity, streams)
-            work = (current.follow, base.ledger.run, attendance.run, partial(enforce, streams, identity))
+            probed = {
+                name: source
+                for name, source in base.sources.items()
+                if not isinstance(base.archives[name], FolderArchive)
+            }
+            work = (
+                current.follow,
+                base.ledger.run,
+                attendance.run,
+                partial(enforce, streams, identity),
+                partial(capabilities_file.follow, self._settings.data, probed),
+            )
             try:
                 async with _in_background(*work):
                     yield

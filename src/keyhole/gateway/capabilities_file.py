@@ -1,7 +1,8 @@
-"""What each archive was found able to do: written by ``keyhole doctor``, read when a process starts."""
+"""What each archive was found able to do: written by ``keyhole doctor``, taken into use by whatever runs."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import tempfile
@@ -9,7 +10,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from keyhole.gateway.fetch import Source
 from keyhole.gateway.scoping import Capabilities
+
+EVERY = 5.0
+"""Seconds after which a new record is in use at the latest."""
 
 NAME = "capabilities.json"
 
@@ -80,3 +85,23 @@ def of(folder: Path, archive: str, root: str) -> Capabilities:
     """What *archive* is able to do; what most archives are, when it was not probed, or has moved since."""
     record = read(folder).get(archive)
     return Capabilities() if record is None or record.root != root else record.capabilities
+
+
+async def follow(folder: Path, sources: Mapping[str, Source]) -> None:
+    """Take what is written in *folder* into use, for ever: no process has to be started anew."""
+    known: object = "not looked yet"
+    while True:
+        state = _state(folder)
+        if state != known:
+            for name, source in sources.items():
+                source.capabilities = of(folder, name, source.archive.root)
+        known = state
+        await asyncio.sleep(EVERY)
+
+
+def _state(folder: Path) -> tuple[int, int] | None:
+    try:
+        found = (folder / NAME).stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
