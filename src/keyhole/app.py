@@ -34,9 +34,12 @@ from keyhole.gateway.identify import Identity
 from keyhole.gateway.incoming import Incoming, incoming
 from keyhole.gateway.judge import Judge
 from keyhole.gateway.ledger import Ledger
+from keyhole.gateway.lineage import OrthancLineage
 from keyhole.gateway.openings import Openings
+from keyhole.gateway.orthanc_rest import Fetchers, OrthancFetcher, OrthancSource
 from keyhole.gateway.pep import Gateway
 from keyhole.gateway.ports import Trail
+from keyhole.gateway.question import Understanding
 from keyhole.gateway.ring_file import RingFile
 from keyhole.gateway.scoping import ALL_OF_IT, Capabilities
 from keyhole.gateway.streams import Streams
@@ -63,6 +66,7 @@ _READY_SECONDS = 4.0
 _PAUSE = 0.5
 """Seconds before something in the background is begun anew."""
 _CONNECTIONS = 40
+_REST_CONNECTIONS = 8
 _SUBJECT = "keyhole"
 
 Progress = Callable[[int, int], None]
@@ -84,16 +88,25 @@ def open_archive(name: str, settings: ArchiveSettings, whole: Settings) -> Folde
     """The archive *name*, with nothing read or connected yet."""
     if settings.folder is not None:
         return FolderArchive(name, settings.folder, whole.data / f"archive-{name}.db", uploads=settings.uploads)
+    return _server(name, settings.root, settings, whole, _connections(whole))
+
+
+def _server(name: str, root: str, settings: ArchiveSettings, whole: Settings, connections: int) -> HttpArchive:
     headers = {field: secret.get_secret_value() for field, secret in settings.headers.items()}
     if settings.user is not None and settings.password is not None:
         headers |= basic(settings.user, settings.password.get_secret_value())
     timeouts = Timeouts(head=whole.archive_timeout, chunk=whole.archive_timeout)
-    return HttpArchive(name, settings.root, headers=headers, timeouts=timeouts, connections=_connections(whole))
+    return HttpArchive(name, root, headers=headers, timeouts=timeouts, connections=connections)
 
 
 def _connections(settings: Settings) -> int:
     """How many one process has to an archive. Orthanc gives each one of its 50 threads; all workers leave it some."""
     return max(4, _CONNECTIONS // settings.workers)
+
+
+def _rest_connections(settings: Settings) -> int:
+    """How many more it has to Orthanc's REST API."""
+    return max(2, _REST_CONNECTIONS // settings.workers)
 
 
 def _at_once(settings: Settings) -> int:
@@ -145,6 +158,7 @@ class Base:
     ledger: Ledger
     archives: Mapping[str, FolderArchive | HttpArchive]
     sources: Mapping[str, Source]
+    orthanc: Mapping[str, OrthancSource]
     desk: Desk
     finder: Finder
 
@@ -165,7 +179,16 @@ async def _base(
         for name, each in settings.every_archive().items():
             archives[name] = open_archive(name, each, settings)
             stack.push_async_callback(archives[name].close)
-        sources = {name: Source(measured(archive), _able(archive, settings.data)) for name, archive in archives.items()}
+        sources = {
+            name: Source(measured(archive), _able(archive, settings.data))
+            for name, archive in archives.items()
+        }
+        orthanc = {}
+        for name, each in settings.every_archive().items():
+            if each.orthanc is not None:
+                rest = _server(name, each.orthanc, each, settings, _rest_connections(settings))
+                stack.push_async_callback(rest.close)
+                orthanc[name] = OrthancSource(rest, OrthancLineage(rest, name))
         ledger = Ledger(trail_of(store), now)
         finder = Finder(sources, ledger, now)
         desk = Desk(
@@ -179,7 +202,7 @@ async def _base(
             find_series=finder.series,
             now=now,
         )
-        yield Base(store, ledger, archives, sources, desk, finder)
+        yield Base(store, ledger, archives, sources, orthanc, desk, finder)
 
 
 @asynccontextmanager
@@ -239,9 +262,7 @@ class Process:
                     await archive.start()
             self._wire(base, current, identity, streams)
             probed = {
-                name: source
-                for name, source in base.sources.items()
-                if not isinstance(base.archives[name], FolderArchive)
+                name: source for name, source in base.sources.items() if not isinstance(base.archives[name], FolderArchive)
             }
             work = (
                 current.follow,
@@ -277,11 +298,13 @@ class Process:
             now=now,
         )
         gateway = Gateway(
-            default_archive=settings.archive_name,
+            understanding=Understanding(
+                settings.archive_name, {name: source.lineage for name, source in base.orthanc.items()}
+            ),
             identity=identity,
             ledger=base.ledger,
             streams=streams,
-            fetch=Fetcher(base.sources),
+            fetch=Fetchers(Fetcher(base.sources), OrthancFetcher(base.orthanc)),
             public_url=settings.public_url.rstrip("/"),
             incoming=_incoming,
             now=now,

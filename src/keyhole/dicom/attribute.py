@@ -247,3 +247,8 @@ PatientState Occupation AdditionalPatientHistory PatientSexNeutered ServiceEpiso
 
 ABOVE_SERIES: frozenset[str] = frozenset(BY_KEYWORD[keyword].tag for keyword in _ABOVE_SERIES.split())
 """Tags that are the same in all series of a study: those of patient and study (PS3.3 C.7.1 and C.7.2)."""
+
+OF_PATIENT = frozenset({"00201200", "00201202", "00201204"})
+OF_STUDY = frozenset({"00080061", "00080062", "00080063", "00201206", "00201208"})
+OF_SERIES = frozenset({"00201209"})
+"""Tags that archives compute: counts and lists of what a patient, a study, a series holds."""

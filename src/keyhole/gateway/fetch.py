@@ -12,6 +12,7 @@ import msgspec
 from keyhole.access.decision import Reason, Scope
 from keyhole.access.resource import Resource
 from keyhole.archive.answer import Archive, ArchiveAnswer
+from keyhole.dicom.orthanc_call import OrthancQuery
 from keyhole.dicom.query import RetrieveQuery, SearchQuery
 from keyhole.dicom.route import Kind, Match, Refusal
 from keyhole.errors import ArchiveFailed, Refused
@@ -43,18 +44,20 @@ class Order:
 
     ``public_root`` is the caller's own DICOMweb root, which every link in the answer is to begin with. ``body`` is
     what to store, of ``content_type``. ``held`` is everything to which the caller may do this: a path that leads
-    astray matters to whoever does not hold it all.
+    astray matters to whoever does not hold it all. ``resource`` is what was asked for, which a name of Orthanc's does
+    not say.
     """
 
     archive: str
     found: Match
-    query: SearchQuery | RetrieveQuery
+    query: SearchQuery | RetrieveQuery | OrthancQuery
     reach: Scope
     public_root: str
     accept: str | None = None
     content_type: str | None = None
     body: AsyncIterator[bytes] | None = None
     held: Scope = field(default_factory=Scope)
+    resource: Resource | None = None
 
 
 def _no_images() -> int:

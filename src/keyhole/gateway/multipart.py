@@ -44,23 +44,6 @@ async def passed_on(body: AsyncIterator[bytes], parts: Parts) -> AsyncIterator[b
     parts.end()
 
 
-async def only_part(body: AsyncIterator[bytes], boundary: str, judge: RewriteHead) -> AsyncIterator[bytes]:
-    """What is in the one part that there must be in *body*, whose head *judge* passes."""
-    split, count = Splitter(boundary), 0
-    async for piece in body:
-        for event in split.feed(piece):
-            if isinstance(event, bytes):
-                yield event
-                continue
-            judge(event)
-            count += 1
-            if count > 1:
-                raise ArchiveFailed("the archive answered with several parts where one was asked for")
-    split.end()
-    if not count:
-        raise ArchiveFailed("the archive answered with no part where one was asked for")
-
-
 def part_heads(links: Links, asked: Match, part_type: Callable[[str], str]) -> RewriteHead:
     """How the head of each part in the answer to *asked* is rewritten.
 

@@ -1,7 +1,8 @@
 """The one way through to the images: who asks, what is asked, may they, write it down, then ask the archive.
 
-A plain ASGI application for ``/v/<visit>/dicom-web/…`` (a visit's cookie or bearer) and ``/dicom-web/…`` (bearers of
-API keys and visits). It judges the raw target; nothing in front of it may have changed that.
+A plain ASGI application for ``/v/<visit>/dicom-web/…`` (a visit's cookie or bearer), and for ``/dicom-web/…``,
+``/orthanc/…`` and the same below ``/archives/<name>`` (bearers of API keys and visits). It judges the raw target;
+nothing in front of it may have changed that.
 """
 
 from __future__ import annotations
@@ -18,14 +19,12 @@ from keyhole.access.decision import Allow, Ask, Deny, Event, Reason, Record, Sco
 from keyhole.access.pdp import decide, scope
 from keyhole.access.resource import Action
 from keyhole.access.subject import ANONYMOUS
-from keyhole.dicom import dicomweb
-from keyhole.dicom.route import Match
 from keyhole.gateway import fault
 from keyhole.gateway.fetch import Answer, Fetch, Order, Unanswerable
 from keyhole.gateway.identify import NOBODY, Holder, Identity
 from keyhole.gateway.incoming import Incoming
 from keyhole.gateway.ledger import Ledger
-from keyhole.gateway.question import LOOKING, READING, Question, Unasked, understand
+from keyhole.gateway.question import READING, Question, Unasked, Understanding
 from keyhole.gateway.relay import ALWAYS, Begun, Cut, Receive, Send, SenderLeft, body_of, refuse, stream, watched, whole
 from keyhole.gateway.streams import Streams, TooMany
 
@@ -49,7 +48,7 @@ class Stop:
 class Gateway:
     """One per process. ``decided`` is told the outcome of each request (``allowed`` or a reason), for the figures."""
 
-    default_archive: str
+    understanding: Understanding
     identity: Identity
     ledger: Ledger
     streams: Streams
@@ -85,17 +84,32 @@ class Gateway:
         if holder is NOBODY:
             return Stop(Reason.NO_CREDENTIAL)
         if request.method == "OPTIONS":
-            return await _options(request, holder, send)
-        question = understand(request, holder, self.default_archive)
+            return await self._options(request, holder, send)
+        question = await self.understanding(request, holder)
         if isinstance(question, Unasked):
             return Stop(question.reason, holder, question.ask, question.allow)
-        match decide(question.ask, holder.subject, holder.grants, self.now()):
+        match self._decide(question, holder):
             case Deny(reason):
                 return Stop(reason, holder, question.ask)
             case Allow(reach):
                 return await self._release(request, holder, question, reach, receive, send)
             case never:
                 assert_never(never)
+
+    def _decide(self, question: Question, holder: Holder) -> Allow | Deny:
+        """The decision on what is asked, once everything is allowed that is needed besides."""
+        for ask in question.besides:
+            match decide(ask, holder.subject, holder.grants, self.now()):
+                case Deny() as refusal:
+                    return refusal
+        return decide(question.ask, holder.subject, holder.grants, self.now())
+
+    async def _options(self, request: Incoming, holder: Holder, send: Send) -> Stop | None:
+        offered = self.understanding.offered(request, holder)
+        if isinstance(offered, Unasked):
+            return Stop(offered.reason, holder)
+        await whole(send, HTTPStatus.NO_CONTENT, None, None, {**ALWAYS, "allow": ", ".join(offered)})
+        return None
 
     async def _release(
         self, request: Incoming, holder: Holder, question: Question, reach: Scope, receive: Receive, send: Begun
@@ -113,6 +127,7 @@ class Gateway:
             public_root=f"{self.public_url}{request.root}",
             content_type=request.field(b"content-type"),
             body=None if reading else body_of(receive),
+            resource=question.ask.resource,
             held=held,
         )
         name = holder.subject.name
@@ -177,20 +192,6 @@ class Gateway:
             visit=visit.id if visit else request.visit,
             personal=request.client.personal(),
         )
-
-
-async def _options(request: Incoming, holder: Holder, send: Send) -> Stop | None:
-    """Say what can be done at a path that there is; the archive is not asked (PS3.18 section 8.9)."""
-    if request.root is None:
-        return Stop(Reason.UNKNOWN_ROUTE, holder)
-    allow: tuple[str, ...] = LOOKING
-    if request.below not in (b"", b"/"):
-        found = dicomweb.match("OPTIONS", request.below)
-        if isinstance(found, Match) or found.reason is not Reason.METHOD_NOT_ALLOWED:
-            return Stop(Reason.UNKNOWN_ROUTE if isinstance(found, Match) else found.reason, holder)
-        allow = found.allow if holder.visit is None else LOOKING
-    await whole(send, HTTPStatus.NO_CONTENT, None, None, {**ALWAYS, "allow": ", ".join(allow)})
-    return None
 
 
 def _source(holder: Holder) -> str:

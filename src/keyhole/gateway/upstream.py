@@ -138,6 +138,20 @@ class HttpArchive:
         """
         return self._answer("POST", path, "", {"Accept": accept, "Content-Type": content_type}, body)
 
+    def send(
+        self,
+        method: str,
+        path: str,
+        query: str,
+        accept: str,
+        *,
+        content_type: str | None = None,
+        body: AsyncIterator[bytes] | None = None,
+    ) -> AbstractAsyncContextManager[ArchiveAnswer]:
+        """Any other request, as Orthanc's own REST API has them."""
+        typed = {} if content_type is None else {"Content-Type": content_type}
+        return self._answer(method, path, query, {"Accept": accept, **typed}, body)
+
     async def close(self) -> None:
         """Let go of all connections. The archive can be asked again."""
         session, self._session = self._session, None

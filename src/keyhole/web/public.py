@@ -18,25 +18,25 @@ from keyhole.web.pages import ROBOTS, Guarded, PublicPages, Static, message, ref
 from keyhole.web.viewer import ROUTES, ViewerFiles
 from keyhole.web.visit_pages import VisitPages
 
-_DICOMWEB = re.compile(rb"(?:/v/[^/]*)?/dicom-web")
+_ARCHIVES = re.compile(rb"(?:/v/[^/]*)?/dicom-web|/orthanc|/archives")
 """What begins so is the gateway's, well spelt or not: it refuses for itself."""
 
 
 def public_app(
     openings: Openings,
     viewer: ViewerFiles,
-    dicomweb: ASGIApp,
+    gateway: ASGIApp,
     settings: PublicPages,
     now: Callable[[], datetime],
 ) -> ASGIApp:
-    """The public listener's application. *dicomweb* answers below every ``dicom-web``, untouched by the pages."""
+    """The public listener's application. *gateway* answers for the archives, untouched by the pages."""
     pages = Guarded(_Pages(openings, viewer, settings, now), settings)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
         elif scope["type"] == "http":
-            await (dicomweb if _DICOMWEB.match(scope["raw_path"]) else pages)(scope, receive, send)
+            await (gateway if _ARCHIVES.match(scope["raw_path"]) else pages)(scope, receive, send)
 
     return app
 
