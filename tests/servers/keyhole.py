@@ -95,11 +95,19 @@ class Keyhole:
         assert (done.returncode != 0) is fails, f"keyhole {words[0]} ended with {done.returncode}: {done.stderr}"
         return done
 
-    def share(self, *studies: str, days: int = 7, visits: int | None = None, series: str | None = None) -> str:
+    def share(
+        self,
+        *studies: str,
+        days: int = 7,
+        visits: int | None = None,
+        series: str | None = None,
+        download: bool = False,
+    ) -> str:
         """Share *studies*, or one *series* of one study; the link."""
         words = ["share", *studies, "--for", f"{days}d"]
         words += ["--visits", str(visits)] if visits else []
         words += ["--series", series] if series else []
+        words += ["--download"] if download else []
         link = self.run(*words).stdout.strip()
         assert re.fullmatch(rf"{re.escape(self.public_url)}/s/[a-z2-7]{{16}}#[a-z2-7]{{35}}", link), link
         self.secrets.add(link.partition("#")[2])

@@ -126,6 +126,8 @@ class Event(StrEnum):
     COUNT = "count"
     REFUSAL = "refusal"
     SEARCH = "search"
+    EXPORT = "export"
+    """As ACCESS, where what leaves are whole files: what a recipient keeps."""
     SHARE_CREATED = "share-created"
     SHARE_CHANGED = "share-changed"
     SHARE_WITHDRAWN = "share-withdrawn"

@@ -12,8 +12,8 @@ from keyhole.cli import speech
 from keyhole.web.shapes import TrailRow
 
 _ROOM_FOR_LINES = 160
-_COUNTED = (Event.ACCESS, Event.SEARCH, Event.COUNT)
-_SAID = {Event.ACCESS: "saw", Event.SEARCH: "searched", Event.COUNT: "saw", Event.REFUSAL: "refused"}
+_COUNTED = (Event.ACCESS, Event.SEARCH, Event.EXPORT, Event.COUNT)
+_SAID = {Event.REFUSAL: "refused"}
 
 
 @dataclass
@@ -47,9 +47,16 @@ def summed(rows: Iterable[TrailRow]) -> list[Happening]:
 
 
 def _access(record: Record) -> tuple[object, ...]:
-    searching = record.action is Action.SEARCH
-    counted = record.event in _COUNTED
-    return (counted, record.subject, record.archive, record.study, searching, record.at.date())
+    done = _done(record) if record.event in _COUNTED else None
+    return (done, record.subject, record.archive, record.study, record.at.date())
+
+
+def _done(record: Record) -> str:
+    """What a counted *record* is about, in a word."""
+    if record.action is Action.SEARCH:
+        return "searched"
+    # Who only asks how long a download would be has not made one: that is an ACCESS.
+    return "downloaded" if record.action is Action.DOWNLOAD and record.event is not Event.ACCESS else "saw"
 
 
 def give(rows: Iterable[TrailRow]) -> None:
@@ -84,6 +91,8 @@ def _when(one: Happening) -> list[str]:
 def _what(one: Happening) -> list[str]:
     record = one.record
     said = _SAID.get(record.event, record.event.value.replace("-", " "))
+    if record.event in _COUNTED:
+        said = _done(record)
     return [said] if record.reason is None else [said, record.reason.value]
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from keyhole.access.share import Share, ShareChange
+from keyhole.access.share import Share, ShareChange, ShareKind
 from keyhole.cli import happenings, speech
 from keyhole.cli.session import operator, session, share_id
 from keyhole.errors import Refused
@@ -38,6 +38,7 @@ def share(  # noqa: PLR0913, PLR0917 - what can be said about a share
     recipient: Annotated[str | None, typer.Option(metavar="TEXT", help="Whom the link is for.")] = None,
     archive: Annotated[str | None, typer.Option(metavar="NAME", help="The archive, if not the default one.")] = None,
     *,
+    download: Annotated[bool, typer.Option("--download", help="The files may be downloaded, too.")] = False,
     as_json: Json = False,
 ) -> None:
     """Share studies, and print the link.
@@ -58,6 +59,7 @@ def share(  # noqa: PLR0913, PLR0917 - what can be said about a share
             archive=archive or desk.archives[0],
             resources=tuple((study,) for study in studies) if series is None else ((studies[0], series),),
             expires_at=desk.now() + length,
+            kind=ShareKind.DOWNLOAD if download else ShareKind.VIEW,
             not_before=first,
             max_visits=visits,
             note=note,
@@ -116,18 +118,20 @@ def _say_what_is_not_listed(held: int, shown: int) -> None:
 def _give(shown: Sequence[Share], now: datetime) -> None:
     """Write *shown*: a line for each where there is room, so that ids and UIDs can be copied from any terminal."""
     if speech.width() >= _ROOM_FOR_LINES:
-        titles = ("SHARE", "STATE", "ENDS (UTC)", "OPENED", "STUDIES", "FOR")
+        titles = ("SHARE", "STATE", "ALLOWS", "ENDS (UTC)", "OPENED", "STUDIES", "FOR")
         speech.give_table(titles, (_row(one, now) for one in shown), right=("OPENED",))
     else:
         speech.give_table(("SHARE", "STATE", "STUDIES, AND MORE"), (_block(one, now) for one in shown))
 
 
 def _row(one: Share, now: datetime) -> tuple[str, ...]:
-    return (one.id, state(one, now), speech.time(one.expires_at), _opened(one), _studies(one), _for(one))
+    ends = speech.time(one.expires_at)
+    return (one.id, state(one, now), one.kind.value, ends, _opened(one), _studies(one), _for(one))
 
 
 def _block(one: Share, now: datetime) -> tuple[str, ...]:
-    until = f"ends {speech.time(one.expires_at)} UTC, opened {_opened(one)}"
+    keeps = "" if one.kind is ShareKind.VIEW else f", allows {one.kind.value}"
+    until = f"ends {speech.time(one.expires_at)} UTC, opened {_opened(one)}{keeps}"
     return one.id, state(one, now), "\n".join(filter(None, (_studies(one), until, _for(one))))
 
 

@@ -57,13 +57,13 @@ class Desk(KeyDesk, TrailDesk):
         order.check(now, self.longest_share)
         self._check_archive(order.archive)
         resources = named(order)
-        self._demand(subject, (Action.SHARE, *_LOOKING), resources, client)
+        self._demand(subject, (Action.SHARE, *sorted(ALLOWS[order.kind])), resources, client)
         await self._check_there(subject, resources)
         share = Share(
             id=link.new_id(),
             archive=order.archive,
             resources=resources,
-            kind=ShareKind.VIEW,
+            kind=order.kind,
             creator=subject.name,
             created_at=now,
             expires_at=order.expires_at,
@@ -247,6 +247,7 @@ class Desk(KeyDesk, TrailDesk):
             "resources": " ".join(map(str, share.resources)),
             "expires_at": share.expires_at.isoformat(),
             "max_visits": str(share.max_visits or "unlimited"),
+            **({} if share.kind is ShareKind.VIEW else {"allows": share.kind.value}),
         }
         return Record(
             at=self.now(),

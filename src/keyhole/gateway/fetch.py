@@ -17,8 +17,10 @@ from keyhole.dicom.query import RetrieveQuery, SearchQuery
 from keyhole.dicom.route import Kind, Match, Refusal
 from keyhole.errors import ArchiveFailed, Refused
 from keyhole.gateway import dicomjson, media, multipart, scoping
+from keyhole.gateway.answer import Answer, no_images
 from keyhole.gateway.asking import SearchRefused
 from keyhole.gateway.dicomjson import Item
+from keyhole.gateway.download.delivery import Form, delivered
 from keyhole.gateway.places import Places
 from keyhole.gateway.rewrite import Links, text
 
@@ -58,26 +60,6 @@ class Order:
     body: AsyncIterator[bytes] | None = None
     held: Scope = field(default_factory=Scope)
     resource: Resource | None = None
-
-
-def _no_images() -> int:
-    return 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What is sent: nothing of it names the archive, and nothing of it lies outside the reach.
-
-    ``images`` tells how many have been passed on so far; ``foreign`` how much the archive answered besides, which a
-    narrowed search should have kept it from.
-    """
-
-    body: AsyncIterator[bytes]
-    content_type: str
-    status: int = HTTPStatus.OK
-    images: Callable[[], int] = _no_images
-    fields: Mapping[str, str] = field(default_factory=lambda: media.SAFETY)
-    foreign: int = 0
 
 
 Fetch = Callable[[Order], AbstractAsyncContextManager[Answer]]
@@ -129,6 +111,9 @@ class Fetcher:
         elif kind is Kind.STORE:
             async with _stored(source.archive, order, accept) as answer:
                 yield await _receipt(answer, links, order.found.ids.get("study"))
+        elif kind is Kind.INSTANCES:
+            async with _whole(source.archive, order, accept, links) as whole:
+                yield whole
         else:
             await self._verify(source, order)
             async with source.archive.get(order.found.path(), order.query.encode(), accept) as answer:
@@ -161,6 +146,17 @@ class Fetcher:
             yield links.rewrite(item, study)
 
 
+@asynccontextmanager
+async def _whole(archive: Archive, order: Order, accept: str, links: Links) -> AsyncIterator[Answer]:
+    """Whole instances, each of which says itself where it belongs."""
+    form = Form.of(accept, order.found)
+    if form is None:
+        raise Unanswerable(Reason.NOT_ACCEPTABLE)
+    async with archive.get(order.found.path(), "", form.upstream) as answer:
+        _judge(answer.status)
+        yield delivered(answer, form, links, order.found)
+
+
 async def _searched(source: Source, order: Order, query: SearchQuery, links: Links) -> Answer:
     try:
         result = await scoping.search(source.archive, order.found, query, order.reach, source.capabilities)
@@ -176,14 +172,14 @@ def _unnamed(answer: ArchiveAnswer, order: Order, links: Links) -> Answer:
     kind = order.found.route.kind
     passing = media.passing(kind, answer)
     if passing.boundary is None:
-        images = _one if kind in _PICTURES else _no_images
+        images = _one if kind in _PICTURES else no_images
         return Answer(body=answer.body, content_type=passing.content_type, images=images, fields=passing.fields)
     heads = multipart.part_heads(links, order.found, media.part_type(kind))
     parts = multipart.Parts(passing.boundary, heads)
     return Answer(
         body=multipart.passed_on(answer.body, parts),
         content_type=passing.content_type,
-        images=(lambda: parts.count) if kind in _PICTURES else _no_images,
+        images=(lambda: parts.count) if kind in _PICTURES else no_images,
         fields=passing.fields,
     )
 

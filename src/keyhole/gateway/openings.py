@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol
 
 from keyhole.access.decision import Allow, Ask, Deny, Event, Reason, Record, Scope, studies_of
-from keyhole.access.pdp import decide
+from keyhole.access.pdp import decide, scope
 from keyhole.access.resource import Action, Resource
 from keyhole.access.share import Share, ShareKind, Visit
 from keyhole.access.subject import ANONYMOUS
@@ -63,6 +63,8 @@ class ShownSeries:
     modality: str
     description: str
     images: int | None
+    download: bool = False
+    """Whether it may be downloaded, and the study it is in may not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,7 @@ class ShownStudy:
     date: str
     description: str
     series: tuple[ShownSeries, ...]
+    download: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +184,9 @@ class Openings:
             case Allow(reach):
                 access = self._access(visit, client)
                 await self.ledger.release(access)
-                return Shown(visit.id, visit.ends_at, await self._studies(access, reach), visit.limited)
+                keeps = scope(Action.DOWNLOAD, subject, grants, self.now())
+                studies = await self._studies(access, reach)
+                return Shown(visit.id, visit.ends_at, _marked(studies, visit.archive, keeps), visit.limited)
 
     async def lasts(self, visit_id: str, headers: Headers, *, present: bool) -> Deny | None:
         """None while the visit runs. Asking is not being there, unless *present*: that takes the visit's credential.
@@ -287,6 +292,18 @@ class Openings:
         uid = _text(item, "0020000D")
         series = await self.find_series(archive, reach, uid)
         return ShownStudy(uid, _text(item, "00080020"), _text(item, "00081030"), tuple(map(_series, series)))
+
+
+def _marked(studies: Iterable[ShownStudy], archive: str, keeps: Scope) -> tuple[ShownStudy, ...]:
+    """*studies* with a mark on what may be downloaded as a whole."""
+    return tuple(_marked_study(study, archive, keeps) for study in studies)
+
+
+def _marked_study(study: ShownStudy, archive: str, keeps: Scope) -> ShownStudy:
+    if keeps.covers(Resource.of(archive, study.uid)):
+        return replace(study, download=True)
+    series = (replace(one, download=keeps.covers(Resource.of(archive, study.uid, one.uid))) for one in study.series)
+    return replace(study, series=tuple(series))
 
 
 def _series(item: Mapping[str, Any]) -> ShownSeries:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from keyhole.access.resource import Resource, is_uid
-from keyhole.access.share import Share, ShareChange
+from keyhole.access.share import Share, ShareChange, ShareKind
 from keyhole.errors import Refused
 
 WORDS_LONGEST = 1000
@@ -23,6 +23,7 @@ class ShareOrder:
     archive: str
     resources: tuple[tuple[str, ...], ...]
     expires_at: datetime
+    kind: ShareKind = ShareKind.VIEW
     not_before: datetime | None = None
     max_visits: int | None = None
     note: str | None = None

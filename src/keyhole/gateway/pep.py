@@ -17,10 +17,11 @@ from typing import Any, assert_never
 
 from keyhole.access.decision import Allow, Ask, Deny, Event, Reason, Record, Scope
 from keyhole.access.pdp import decide, scope
-from keyhole.access.resource import Action
+from keyhole.access.resource import Action, Level
 from keyhole.access.subject import ANONYMOUS
 from keyhole.gateway import fault
-from keyhole.gateway.fetch import Answer, Fetch, Order, Unanswerable
+from keyhole.gateway.answer import Answer
+from keyhole.gateway.fetch import Fetch, Order, Unanswerable
 from keyhole.gateway.identify import NOBODY, Holder, Identity
 from keyhole.gateway.incoming import Incoming
 from keyhole.gateway.ledger import Ledger
@@ -134,7 +135,7 @@ class Gateway:
         try:
             async with self.streams.open(name) as running:
                 with watched(receive, running) if reading else nullcontext():
-                    async with self.streams.turn(_source(holder)):
+                    async with self.streams.turn(_source(holder), long=_many_files(question.ask)):
                         await self.ledger.release(access)
                         await self._answer(request, order, access, send)
         except TooMany:
@@ -167,7 +168,7 @@ class Gateway:
     def _access(self, request: Incoming, holder: Holder, ask: Ask) -> Record:
         return Record(
             at=self.now(),
-            event=Event.SEARCH if ask.action is Action.SEARCH else Event.ACCESS,
+            event=_event(request, ask),
             subject=holder.subject.name,
             archive=ask.resource.archive,
             study=ask.resource.study,
@@ -192,6 +193,17 @@ class Gateway:
             visit=visit.id if visit else request.visit,
             personal=request.client.personal(),
         )
+
+
+def _event(request: Incoming, ask: Ask) -> Event:
+    if ask.action is Action.SEARCH:
+        return Event.SEARCH
+    return Event.EXPORT if ask.action is Action.DOWNLOAD and request.method != "HEAD" else Event.ACCESS
+
+
+def _many_files(ask: Ask) -> bool:
+    """Whether the answer is a whole series or study, which takes minutes rather than moments."""
+    return ask.action is Action.DOWNLOAD and ask.resource.level < Level.INSTANCE
 
 
 def _source(holder: Holder) -> str:

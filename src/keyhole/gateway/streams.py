@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from weakref import WeakValueDictionary
 
 from keyhole.access.decision import Reason
 
 AT_ONCE = 32
 """Requests from one source that may be at the archive at the same time; OHIF has at most 35 under way."""
+
+DOWNLOADS = 2
+"""Studies or series that one source may download at the same time: each holds a connection to the archive for long."""
 
 MAY_WAIT = 512
 """Requests of one holder that may wait for their turn."""
@@ -61,6 +64,7 @@ class Streams:
         self._may_wait = may_wait
         self._open: defaultdict[str, set[Stream]] = defaultdict(set)
         self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+        self._downloads: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     @asynccontextmanager
     async def open(self, holder: str) -> AsyncIterator[Stream]:
@@ -87,13 +91,16 @@ class Streams:
             if not streams:
                 self._open.pop(holder, None)
 
-    def turn(self, source: str) -> asyncio.Semaphore:
+    def turn(self, source: str, *, long: bool = False) -> AbstractAsyncContextManager[None]:
         """What to hold while asking the archive, so that a flood from one *source* is felt by that source alone.
 
         A link may be opened any number of times: its visits are one source, or slow readers of two of them would keep
-        everybody else from the archive.
+        everybody else from the archive. What is *long*, a download of many files, has its own turn before.
         """
-        return self._turns.setdefault(source, asyncio.Semaphore(self._at_once))
+        turn = self._turns.setdefault(source, asyncio.Semaphore(self._at_once))
+        if not long:
+            return turn
+        return _both(self._downloads.setdefault(source, asyncio.Semaphore(min(DOWNLOADS, self._at_once))), turn)
 
     def holders(self) -> tuple[str, ...]:
         """Everyone with an answer on its way."""
@@ -109,3 +116,9 @@ class Streams:
     def __len__(self) -> int:
         """How many answers are on their way."""
         return sum(map(len, self._open.values()))
+
+
+@asynccontextmanager
+async def _both(first: asyncio.Semaphore, second: asyncio.Semaphore) -> AsyncIterator[None]:
+    async with first, second:
+        yield

@@ -67,6 +67,7 @@ async def create_share(asks: Asks, wanted: shapes.NewShare, response: Response) 
         archive=wanted.archive or asks.archive,
         resources=wanted.resources,
         expires_at=_end(wanted, asks.now) or asks.now,
+        kind=wanted.allows,
         not_before=wanted.not_before,
         max_visits=wanted.max_visits,
         note=wanted.note,

@@ -116,6 +116,7 @@ class NewShare(Taken):
     archive: ArchiveName | None = Field(default=None, description="the default archive when left out")
     expires_at: Instant | None = Field(default=None, description="when the share ends")
     lasts: Duration | None = Field(default=None, alias="for", description="how long it lasts: days, hours, minutes")
+    allows: ShareKind = Field(default=ShareKind.VIEW, description="whether the files may be downloaded as well")
     not_before: Instant | None = Field(default=None, description="when it can be opened first")
     max_visits: Count | None = Field(default=None, description="how often it can be opened; no limit when left out")
     note: Words | None = Field(default=None, description="for the sender's own eyes")
