@@ -131,7 +131,7 @@ class SmallArchive(FakeArchive):
                 await self.gate.wait()
             self.accepts.append(accept)
             script = self.answers.get(path)
-            if script is None and ("/frames/" not in path and "/bulk" not in path and "/rendered" not in path):
+            if script is None and not any(what in path for what in ("/frames/", "/bulk", "/rendered", "/thumbnail")):
                 async with super().get(path, query, accept) as answer:
                     yield answer
                 return
@@ -145,7 +145,7 @@ class SmallArchive(FakeArchive):
             self.under_way -= 1
 
     def _picture(self, path: str) -> Script:
-        if path.endswith("/rendered"):
+        if path.endswith(("/rendered", "/thumbnail")):
             return of(PICTURE, content_type="image/jpeg")
         frames = path.rpartition("/")[2].split(",") if "/frames/" in path else ["1"]
         return of(*(part(self.root + path) + PICTURE for _ in frames), END)
