@@ -76,6 +76,9 @@ async def _bounded(title: str, part: Awaitable[Findings]) -> list[Finding]:
         return [error("broken", str(problem), meaning, "put that right, then run keyhole doctor again")]
     except OSError as problem:
         return [error("broken", f"a file cannot be looked at: {problem.strerror}", meaning, "may this user read it?")]
+    except Exception as problem:  # noqa: BLE001 - the rest is told all the same; the text may hold anything
+        told = f"looking at this part failed ({type(problem).__name__}): {title}"
+        return [error("broken", told, meaning, "this is a fault of keyhole doctor itself: please report it")]
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,3 +65,8 @@ def worst(chapters: Iterable[Chapter]) -> Severity:
     """The worst severity in *chapters*; OK when there is nothing."""
     found = (finding.severity for chapter in chapters for finding in chapter.findings)
     return max(found, key=RANK.__getitem__, default=Severity.OK)
+
+
+def many(count: int, thing: str, things: str | None = None) -> str:
+    """``1 former key``, ``2 former keys``."""
+    return f"{count} {thing if count == 1 else things or thing + 's'}"

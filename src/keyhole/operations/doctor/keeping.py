@@ -10,7 +10,7 @@ from keyhole.app import database_url, now, signing
 from keyhole.errors import KeyholeError
 from keyhole.gateway import keys_file
 from keyhole.gateway.ring_file import RingFile
-from keyhole.operations.doctor.finding import Finding, error, note, ok, warning
+from keyhole.operations.doctor.finding import Finding, error, many, note, ok, warning
 from keyhole.operations.ring import SETTLED_AFTER, keys_of
 from keyhole.settings import Settings
 from keyhole.sharing.link import KeyRing
@@ -87,18 +87,18 @@ def keys(kept: Kept) -> Iterator[Finding]:
     if lacking:
         yield error(
             "ring-lacks",
-            f"{lacking} live links cannot be opened here: their key is not in the ring",
+            f"{many(lacking, 'live link')} cannot be opened here, for want of a key in the ring",
             "whoever has such a link is told that it does not work",
             "copy keys.json from the node that made them, or renew their shares",
         )
     needed = [key for key in listed if key.state == "former" and key.links]
     idle = [key for key in listed if key.state == "former" and not key.links]
     if needed:
-        yield ok("ring-former", f"{len(needed)} former keys are still needed by live links, and are there")
+        yield ok("ring-former", f"live links need {many(len(needed), 'former key')}, which the ring holds")
     if idle:
         yield note(
             "ring-idle",
-            f"{len(idle)} former keys are needed by no live link",
+            f"no live link needs {many(len(idle), 'former key')} of the ring",
             "a stolen copy of the ring is worth less without them",
             f"keyhole keys prune, {SETTLED_AFTER:g} s after the last change at the earliest",
         )

@@ -11,7 +11,7 @@ from typing import Any, cast
 import psycopg
 from sqlalchemy.engine import URL
 
-from keyhole.operations.doctor.finding import Finding, error, note, ok, warning
+from keyhole.operations.doctor.finding import Finding, error, many, note, ok, warning
 from keyhole.settings.values import is_loopback
 from keyhole.store.backend import failure
 from keyhole.store.migrations import Schema, standing
@@ -174,7 +174,7 @@ def connections(facts: PostgresFacts, workers: int) -> Iterator[Finding]:
     most = int(facts.settings.get("max_connections", 0)) - int(facts.settings.get("superuser_reserved_connections", 0))
     allowed = min((most, *facts.limits))
     needed = workers * PER_WORKER + _SPARE
-    told = f"{workers} workers need {needed} connections to the database, which allows {allowed}"
+    told = f"{many(workers, 'worker')} and what else there is need {needed} connections; the database allows {allowed}"
     if allowed < needed:
         yield error(
             "database-connections",

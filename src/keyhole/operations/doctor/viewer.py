@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from keyhole.operations.doctor.finding import Finding, error, ok, warning
+from keyhole.operations.doctor.finding import Finding, error, many, ok, warning
 from keyhole.web.install_viewer import FILES, VERSION, File, Manifest
 
 _INSTALL = "run: keyhole install-viewer"
@@ -62,7 +62,7 @@ def viewer(facts: ViewerFacts) -> Iterator[Finding]:
     elif facts.spoilt:
         yield warning(
             "viewer-files",
-            f"{len(facts.spoilt)} files of the viewer are gone or were changed, {facts.spoilt[0]} for one",
+            f"the viewer lacks {many(len(facts.spoilt), 'file')}, or has other ones there: {facts.spoilt[0]} for one",
             "what is served is not what was examined, or some of it is missing",
             f"remove {facts.folder}, then {_INSTALL}",
         )

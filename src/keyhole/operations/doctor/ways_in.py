@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from keyhole.gateway.capabilities_file import Probed
 from keyhole.operations.doctor.archives import ArchiveFacts, Door, FolderHolds
-from keyhole.operations.doctor.finding import Finding, error, note, ok, warning
+from keyhole.operations.doctor.finding import Finding, error, many, note, ok, warning
 
 _EVERYTHING = "every study in it, around Keyhole: no link, no end, nothing on the trail"
 _ORTHANC_ADVICE = (
@@ -121,9 +121,13 @@ def _unable(name: str, found: Probed) -> Iterator[Finding]:
 def folder(found: FolderHolds) -> Iterator[Finding]:
     """What a folder of DICOM files holds."""
     if found.studies is None:
-        yield note("folder", f"archive {found.name} is not indexed yet: {found.path}", "keyhole serve indexes it when it starts")
+        yield note(
+            "folder",
+            f"archive {found.name} is not indexed yet: {found.path}",
+            "keyhole serve indexes it when it starts",
+        )
         return
-    studies = "1 study" if found.studies == 1 else f"{found.studies} studies"
+    studies = many(found.studies, "study", "studies")
     if found.studies:
         yield ok("folder", f"archive {found.name} holds {studies}: {found.path}")
     else:
@@ -136,13 +140,13 @@ def folder(found: FolderHolds) -> Iterator[Finding]:
     if found.unreadable:
         yield note(
             "folder-unreadable",
-            f"{found.unreadable} files of archive {found.name} are no whole DICOM instances",
-            "they are left out",
+            f"archive {found.name} has {many(found.unreadable, 'file')} that cannot be read as DICOM",
+            "what is in them is not shown",
         )
     if found.mixed:
         yield warning(
             "folder-mixed",
-            f"{found.mixed} studies of archive {found.name} have files that name several patients",
-            "who is given such a study sees all of them",
-            "look at them before you share them, and put the files right",
+            f"archive {found.name} has {many(found.mixed, 'study', 'studies')} whose files name several patients",
+            "whoever is given such a study sees all of it",
+            "look at it before you share it, and put the files right",
         )

@@ -16,6 +16,9 @@ from keyhole.settings import Settings
 from keyhole.settings.sources import PREFIX, TABLES
 
 _SHORTEST = 12
+_LONGEST = 200
+"""What is looked at; a secret may be a whole file."""
+
 _FEWEST_BITS = 40.0
 """What a guesser who tries a thousand a second needs a lifetime for."""
 _WORDS = frozenset(
@@ -30,7 +33,7 @@ _WORDS = frozenset(
         """,
     )
 )
-_LEET = str.maketrans("013457@$!", "oieastasi")
+_LEET = str.maketrans("013457@$", "oieastas")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +106,11 @@ def _guessable(settings: Settings) -> Iterator[Finding]:
 
 def weak(secret: str, user: str = "") -> bool:
     """Whether *secret* could be guessed: it is short, names its *user*, repeats itself, or is words and a number."""
-    plain = secret.lower()
-    if len(secret) < _SHORTEST or (user and user.lower() in plain and len(plain) - len(user) < _SHORTEST):
+    plain = secret.lower()[:_LONGEST]
+    unit = plain[: (plain + plain).find(plain, 1)]
+    if len(unit) < _SHORTEST or (user and user.lower() in plain and len(plain) - len(user) < _SHORTEST):
         return True
-    if _bits(plain) < _FEWEST_BITS:
+    if _bits(unit) < _FEWEST_BITS:
         return True
     return _is_words(plain) or _is_words(plain.translate(_LEET))
 
