@@ -131,6 +131,51 @@ async def test_a_withdrawal_ends_the_visits_of_its_share_only(store: Store) -> N
     assert await store.visit(others.id) == others
 
 
+async def test_the_visits_that_a_withdrawal_ends_are_on_the_trail_after_it(store: Store) -> None:
+    one = await added(store)
+    first, second = visit(one), visit(one)
+    over, ended = visit(one, ends_at=NOW), visit(one, ended_at=NOW)
+    for opened in (first, second, over, ended):
+        await store.begin_visit(opened, NOW, record())
+    withdrawn = record(
+        Event.SHARE_WITHDRAWN, at=LATER, share=one.id, study="1.2.3", personal={"address": "local", "note": "n"}
+    )
+    await store.change_share(one.id, ShareChange(withdrawn_at=LATER), withdrawn)
+    told = [row.record for row in await store.trail(TrailQuery(share=one.id, limit=100))]
+    ends = [
+        record(
+            Event.VISIT_ENDED,
+            at=LATER,
+            share=one.id,
+            visit=each.id,
+            detail={"because": "share-withdrawn"},
+            personal={"address": "local"},
+        )
+        for each in (first, second)
+    ]
+    assert told[-3:] == [withdrawn, *ends]
+
+
+async def test_thousands_of_visits_that_end_at_once_are_summed_up(store: Store) -> None:
+    one = await added(store)
+    await asyncio.gather(*(store.begin_visit(visit(one), NOW, record()) for _ in range(1003)))
+    await store.change_share(one.id, ShareChange(withdrawn_at=LATER), record(Event.SHARE_WITHDRAWN))
+    ended = await store.trail(TrailQuery(events=frozenset({Event.VISIT_ENDED}), limit=2000))
+    assert [row.record.times for row in ended] == [1] * 1000 + [3]
+    assert ended[-1].record.visit is None
+
+
+async def test_the_visits_that_end_with_a_key_are_on_the_trail_unless_they_never_began(store: Store) -> None:
+    program = key()
+    await store.add_key(program, record(Event.KEY_CREATED))
+    begun, waiting = visit(subject=program.principal), prepared(bytes(32), subject=program.principal)
+    await store.prepare_visit(begun, record())
+    await store.prepare_visit(waiting, record())
+    await store.revoke_key(program.id, NOW, record(Event.KEY_REVOKED))
+    told = [(row.record.event, row.record.visit) for row in await store.trail(TrailQuery(limit=100))]
+    assert told[-2:] == [(Event.KEY_REVOKED, None), (Event.VISIT_ENDED, begun.id)]
+
+
 async def test_a_new_link_lets_running_visits_go_on(store: Store) -> None:
     one = await added(store)
     running = visit(one)
@@ -316,3 +361,20 @@ async def test_the_generation_is_confirmed_again_and_again_and_moves_are_told(st
         while await anext(confirmed) != first + 1:
             pass
     await confirmed.aclose()
+
+
+async def test_roles_come_back_version_by_version(store: Store) -> None:
+    assert await store.role_book() is None
+    first = await store.change_roles('{"roles":{}}', record(subject="plugin:orthanc"))
+    second = await store.change_roles('{"roles":{"a":1}}', record(subject="user:anna"))
+    assert (first.version, first.changed_by, second.version) == (1, "plugin:orthanc", 2)
+    assert await store.role_book() == second
+    assert await store.role_books() == [second, first]
+    assert await store.role_books(1) == [second]
+
+
+async def test_a_change_of_roles_moves_the_generation_and_is_on_the_trail(store: Store) -> None:
+    before = await store.generation()
+    await store.change_roles("{}", record(subject="user:anna"))
+    assert await store.generation() > before
+    assert [row.record.subject for row in await store.trail(TrailQuery(subject="user:anna"))] == ["user:anna"]

@@ -46,6 +46,6 @@ def revoke(tx: Change, key_id: str, now: datetime, record: Record) -> ApiKey | N
     key = one(tx, key_id)
     if key is None or not tx.count(_REVOKE, {"key": key_id, "now": micros(now)}):
         return key
-    visits.end_of_subject(tx, key.principal, now)
     tx.changed(record)
+    visits.end_of_subject(tx, key.principal, now, record)
     return replace(key, revoked_at=now)

@@ -9,12 +9,13 @@ from dataclasses import replace
 from datetime import datetime
 
 from keyhole.access.decision import Reason, Record
+from keyhole.access.role_book import RoleBook
 from keyhole.access.share import ApiKey, Share, ShareChange, Visit
 from keyhole.errors import StoreFailed
 from keyhole.store import trail, verify
 from keyhole.store.chain import SALT_BYTES, Head, Row, Signing, draft, extend, plain
 from keyhole.store.heads import Outside
-from keyhole.store.rules import changed, unopenable
+from keyhole.store.rules import changed, ends, unopenable
 from keyhole.store.trail import TrailQuery, TrailRow
 
 _CONFIRM_EVERY = 0.25
@@ -29,6 +30,7 @@ class MemoryStore:
         self._shares: dict[str, Share] = {}
         self._visits: dict[str, Visit] = {}
         self._keys: dict[str, ApiKey] = {}
+        self._books: list[RoleBook] = []
         self._rows: list[Row] = []
         self._generation = 1
         self._moved = asyncio.Condition()
@@ -115,7 +117,7 @@ class MemoryStore:
         self._append([record])
         self._shares[share_id] = after
         if after.withdrawn_at is not None:
-            self._end(lambda visit: visit.share == share_id, after.withdrawn_at)
+            self._end(lambda visit: visit.share == share_id, after.withdrawn_at, record)
         await self._move()
         return after
 
@@ -182,8 +184,10 @@ class MemoryStore:
             self._visits[visit_id] = replace(visit, ended_at=now)
             await self._move()
 
-    def _end(self, which: Callable[[Visit], bool], now: datetime) -> None:
-        for visit in [visit for visit in self._visits.values() if visit.ended_at is None and which(visit)]:
+    def _end(self, which: Callable[[Visit], bool], now: datetime, record: Record) -> None:
+        ended = [visit for visit in self._visits.values() if visit.ended_at is None and which(visit)]
+        self._append(ends(record, ended, now))
+        for visit in ended:
             self._visits[visit.id] = replace(visit, ended_at=now)
 
     # -- keys
@@ -210,9 +214,29 @@ class MemoryStore:
             return key
         self._append([record])
         self._keys[key_id] = replace(key, revoked_at=now)
-        self._end(lambda visit: visit.subject == key.principal, now)
+        self._end(lambda visit: visit.subject == key.principal, now, record)
         await self._move()
         return self._keys[key_id]
+
+    # -- the Explorer's roles
+
+    async def role_book(self) -> RoleBook | None:
+        """The roles in force; None while nobody has changed them."""
+        return self._books[-1] if self._books else None
+
+    async def role_books(self, limit: int = 100) -> Sequence[RoleBook]:
+        """The last *limit* versions of the roles, newest first."""
+        return self._books[::-1][:limit]
+
+    async def change_roles(self, document: str, record: Record) -> RoleBook:
+        """Put *document* in force as the next version."""
+        book = RoleBook(
+            version=len(self._books) + 1, document=document, changed_at=record.at, changed_by=record.subject
+        )
+        self._append([record])
+        self._books.append(book)
+        await self._move()
+        return book
 
     # -- generation
 

@@ -84,7 +84,7 @@ def change(tx: Change, share_id: str, what: ShareChange, record: Record) -> Shar
         return before
     values = share_values(after)
     tx.count(_CHANGE, {"share": share_id, **{f"new_{name}": values[name] for name in _CHANGEABLE}})
-    if after.withdrawn_at is not None:
-        visits.end_of_share(tx, share_id, after.withdrawn_at)
     tx.changed(record)
+    if after.withdrawn_at is not None:
+        visits.end_of_share(tx, share_id, after.withdrawn_at, record)
     return to_share(tuple(values.values()))

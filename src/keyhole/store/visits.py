@@ -13,7 +13,7 @@ from keyhole.access.share import Share, Visit
 from keyhole.store import schema
 from keyhole.store.chain import micros
 from keyhole.store.rows import to_share, to_visit, visit_values
-from keyhole.store.rules import unopenable
+from keyhole.store.rules import ends, unopenable
 from keyhole.store.sql import Statement, Transaction
 from keyhole.store.writer import Change
 
@@ -53,10 +53,16 @@ _SEEN = Statement(
 )
 _END = Statement(update(schema.visits).where(_v.id == bindparam("visit"), _v.ended_at.is_(None)).values(ended_at=_now))
 _END_OF_SHARE = Statement(
-    update(schema.visits).where(_v.share == bindparam("of_share"), _v.ended_at.is_(None)).values(ended_at=_now)
+    update(schema.visits)
+    .where(_v.share == bindparam("of_share"), _v.ended_at.is_(None))
+    .values(ended_at=_now)
+    .returning(schema.visits)
 )
 _END_OF_SUBJECT = Statement(
-    update(schema.visits).where(_v.subject == bindparam("of_subject"), _v.ended_at.is_(None)).values(ended_at=_now)
+    update(schema.visits)
+    .where(_v.subject == bindparam("of_subject"), _v.ended_at.is_(None))
+    .values(ended_at=_now)
+    .returning(schema.visits)
 )
 
 
@@ -113,11 +119,13 @@ def end(tx: Change, visit_id: str, now: datetime, record: Record) -> None:
         tx.changed(record)
 
 
-def end_of_share(tx: Transaction, share_id: str, now: datetime) -> None:
-    """End all visits of a share."""
-    tx.count(_END_OF_SHARE, {"of_share": share_id, "now": micros(now)})
+def end_of_share(tx: Change, share_id: str, now: datetime, record: Record) -> None:
+    """End all visits of a share, because of what *record* tells; those that were running are on the trail."""
+    ended = map(to_visit, tx.rows(_END_OF_SHARE, {"of_share": share_id, "now": micros(now)}))
+    tx.append(ends(record, ended, now))
 
 
-def end_of_subject(tx: Transaction, subject: str, now: datetime) -> None:
-    """End all visits that *subject* made."""
-    tx.count(_END_OF_SUBJECT, {"of_subject": subject, "now": micros(now)})
+def end_of_subject(tx: Change, subject: str, now: datetime, record: Record) -> None:
+    """End all visits that *subject* made, as :func:`end_of_share` does."""
+    ended = map(to_visit, tx.rows(_END_OF_SUBJECT, {"of_subject": subject, "now": micros(now)}))
+    tx.append(ends(record, ended, now))
