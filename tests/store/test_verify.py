@@ -107,6 +107,17 @@ async def test_a_cut_is_still_found_when_other_rows_have_come_in_its_place(store
     assert await store.verify() == Broken(6, Fault.REPLACED)
 
 
+async def test_a_trail_that_was_emptied_is_found_without_anything_outside_where_other_things_are_kept(
+    opened: Open, url: str, tmp_path: Path
+) -> None:
+    store = opened()
+    await store.add_share(share(), record())
+    with tampering(url) as run:
+        empty(run)
+    remove(tmp_path, "trail.head*")
+    assert await store.verify() == Broken(1, Fault.CUT_OFF)
+
+
 async def test_a_database_set_back_to_a_copy_is_found(
     store: DatabaseStore, sqlite_url: str, tmp_path: Path, url: str
 ) -> None:

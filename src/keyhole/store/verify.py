@@ -12,12 +12,16 @@ from sqlalchemy import func, select
 
 from keyhole.store import schema, trail
 from keyhole.store.chain import Head, Personal, Signing, digest, outline
+from keyhole.store.generation import generation
 from keyhole.store.heads import Outside
 from keyhole.store.sql import Transaction
 
 Progress = Callable[[int, int], None]
 
 _AT_ONCE = 1000
+_FIRST_GENERATION = 1
+"""It moves with a row of the trail, never without: where it has moved, there were rows."""
+
 _BEFORE_ALL = -(2**63)
 """Rows count from 1; one that somebody has put before them is shown like any other, and must be found."""
 
@@ -76,7 +80,9 @@ def check(tx: Transaction, signing: Signing, outside: Outside, progress: Progres
     head = trail.head(tx)
     rows = _told(_stored(tx), head.seq, progress)
     stray = tx.select(select(func.max(schema.trail_personal.c.seq)))[0][0] or 0
-    return verify(rows, head, stray, signing, outside)
+    found = verify(rows, head, stray, signing, outside)
+    emptied = isinstance(found, Intact) and not found.count and generation(tx) > _FIRST_GENERATION
+    return Broken(1, Fault.CUT_OFF) if emptied else found
 
 
 def check_end(tx: Transaction, signing: Signing, outside: Outside, rows: int) -> Intact | Broken:
