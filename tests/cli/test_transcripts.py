@@ -16,7 +16,10 @@ TRANSCRIPTS = sorted(FOLDER.glob("*.txt"))
 
 
 @pytest.mark.parametrize("path", TRANSCRIPTS, ids=lambda path: path.stem)
-def test_what_is_typed_gives_what_is_shown(path: Path, here: Run) -> None:
+def test_what_is_typed_gives_what_is_shown(
+    path: Path, here: Run, environment: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(environment)  # where files go that are named without a folder
     play(path, here)
 
 

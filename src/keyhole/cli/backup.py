@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -95,7 +96,8 @@ def restore(
 
 
 def _show(plan: Plan) -> None:
-    speech.say(f"made at {plan.made_at}, with {speech.plural(plan.rows, 'row')} of the trail")
+    made = speech.time(datetime.fromisoformat(plan.made_at))
+    speech.say(f"the backup was made at {made} UTC, with {speech.plural(plan.rows, 'row')} of the trail")
     if plan.rows_now > plan.rows:
         speech.say(
             f"the trail has {speech.plural(plan.rows_now, 'row')} now: those after row {plan.rows} will not be on it"

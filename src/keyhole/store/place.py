@@ -20,7 +20,7 @@ from keyhole.store import schema
 from keyhole.store.address import parse_url
 from keyhole.store.backend import failure
 from keyhole.store.migrations import migrate, migrate_on
-from keyhole.store.portable import Progress, copy_pages, copy_rows, count, opened, rows_of, transaction
+from keyhole.store.portable import PAGES, Progress, copy_pages, copy_rows, count, opened, rows_of, transaction
 from keyhole.store.postgresql import ANNOUNCE
 from keyhole.store.sqlite import Sqlite
 
@@ -95,7 +95,9 @@ class _File:
         try:
             with closing(sqlite3.connect(self.path, timeout=2, isolation_level=None)) as target, opened(file) as source:
                 target.execute("PRAGMA synchronous=FULL")
-                source.backup(target, progress=lambda _, left, total: progress(total - left, total))
+                source.backup(
+                    target, pages=PAGES, sleep=0, progress=lambda _, left, total: progress(total - left, total)
+                )
         except sqlite3.Error as error:
             raise failure(error) from None
 

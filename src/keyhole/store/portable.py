@@ -31,7 +31,8 @@ _COUNTERS = (schema.head, schema.generation)
 """Tables of one row, which is there from the first migration on."""
 
 _AT_ONCE = 1000
-_PAGES = 2048
+PAGES = 2048
+"""How many pages of SQLite are copied before progress is told."""
 
 
 def rows_of() -> tuple[Table, ...]:
@@ -60,7 +61,7 @@ def copy_pages(path: Path, file: Path, progress: Progress) -> None:
         with closing(Sqlite(path).connect()) as source, closing(sqlite3.connect(file)) as target:
             source.execute("BEGIN")
             source.execute("SELECT seq FROM head").fetchall()  # from here on the source stands still for us
-            source.backup(target, pages=_PAGES, progress=lambda _, left, total: progress(total - left, total), sleep=0)
+            source.backup(target, pages=PAGES, progress=lambda _, left, total: progress(total - left, total), sleep=0)
     except sqlite3.Error as error:
         raise failure(error) from None
 
