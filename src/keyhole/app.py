@@ -225,6 +225,24 @@ async def open_desk(settings: Settings) -> AsyncIterator[Desk]:
             await base.ledger.flush()
 
 
+@asynccontextmanager
+async def open_judge(settings: Settings) -> AsyncIterator[tuple[Desk, Judge]]:
+    """The desk, and who judges as the gateway does, for a command."""
+    prepare(settings)
+    async with _base(settings, lambda archive: archive, lambda store: store) as base:
+        current = Current(base.store, time.monotonic)
+        identity = Identity(current, Attendance(base.store), tuple(base.archives), now)
+        yield base.desk, _judge(base, identity, settings)
+
+
+def _judge(base: Base, identity: Identity, settings: Settings) -> Judge:
+    return Judge(identity=identity, understanding=_understanding(base, settings), now=now)
+
+
+def _understanding(base: Base, settings: Settings) -> Understanding:
+    return Understanding(settings.archive_name, {name: source.lineage for name, source in base.orthanc.items()})
+
+
 def build(settings: Settings) -> Apps:
     """The applications of one process. To be called in its event loop, after :func:`prepare`."""
     process = Process(settings)
@@ -298,9 +316,7 @@ class Process:
             now=now,
         )
         gateway = Gateway(
-            understanding=Understanding(
-                settings.archive_name, {name: source.lineage for name, source in base.orthanc.items()}
-            ),
+            understanding=_understanding(base, settings),
             identity=identity,
             ledger=base.ledger,
             streams=streams,
@@ -314,7 +330,7 @@ class Process:
             store=base.store,
             archives=tuple(base.archives),
             ledger=base.ledger,
-            judge=Judge(identity=identity, default_archive=settings.archive_name, now=now),
+            judge=_judge(base, identity, settings),
             throttle=Throttle(at_once=AT_ONCE, per_second=PER_SECOND),
             now=now,
         )

@@ -9,7 +9,7 @@ from tests.gateway.gate import Gate
 
 
 def judge_of(gate: Gate) -> Judge:
-    return Judge(identity=gate.identity, default_archive="main", now=gate.clock)
+    return Judge(identity=gate.identity, understanding=gate.gateway.understanding, now=gate.clock)
 
 
 def decisions_of(gate: Gate, *, at_once: int = 1000, per_second: float = 100) -> Decisions:

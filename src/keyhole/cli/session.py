@@ -17,6 +17,7 @@ from keyhole.access.secret import is_id
 from keyhole.access.subject import Kind, Subject
 from keyhole.errors import Refused
 from keyhole.gateway.desk import Desk
+from keyhole.gateway.judge import Judge
 from keyhole.settings import Settings, load_settings
 
 T = TypeVar("T")
@@ -44,6 +45,16 @@ class Session:
 
         async with open_desk(self.settings()) as desk:
             return await work(desk)
+
+    def before_judge(self, work: Callable[[Desk, Judge], Awaitable[T]]) -> T:
+        """What *work* returns, done at the desk with whoever judges as the gateway does."""
+        return asyncio.run(self._before_judge(work))
+
+    async def _before_judge(self, work: Callable[[Desk, Judge], Awaitable[T]]) -> T:
+        from keyhole.app import open_judge  # noqa: PLC0415 - the same
+
+        async with open_judge(self.settings()) as (desk, judge):
+            return await work(desk, judge)
 
 
 def session(context: typer.Context) -> Session:

@@ -1,61 +1,82 @@
-"""``keyhole why``: may somebody do something, and what says so. It asks the same decision point and changes nothing."""
+"""``keyhole why``: may somebody do something, and what says so. The gateway's own judgement; it changes nothing."""
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Awaitable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
-from typing import Annotated, TypeVar, assert_never
+from typing import Annotated
 
 import typer
 
-from keyhole.access.decision import Allow, Ask, Decision, Deny, Reason
+from keyhole.access.decision import Deny, Reason
 from keyhole.access.grant import Grant, Target
-from keyhole.access.pdp import decide
 from keyhole.access.resource import Level, Resource
 from keyhole.access.share import Share
 from keyhole.access.subject import Kind, Subject, is_principal
 from keyhole.cli import speech
+from keyhole.cli.advice import MEANING, next_step
 from keyhole.cli.session import session
 from keyhole.cli.shares import Json
-from keyhole.dicom import dicomweb
-from keyhole.dicom.query import SEARCHES, parse_retrieve, parse_search
-from keyhole.dicom.route import Match, Refusal
 from keyhole.errors import Refused
-from keyhole.gateway import identify
 from keyhole.gateway.desk import Desk, NotFound
-from keyhole.gateway.identify import below_grants, roles_of
-from keyhole.gateway.incoming import MOUNT
+from keyhole.gateway.identify import Holder, roles_of
+from keyhole.gateway.judge import Judge, Judgement, Named, Sent, Shown
+from keyhole.identity import credential
 from keyhole.identity.role import role_grants
 from keyhole.sharing.link import parse_link, verify
-from keyhole.sharing.visit import closed, over
+from keyhole.web.shapes import state
 from keyhole.web.when import written
 
-T = TypeVar("T")
-
-_READING = ("GET", "HEAD")
-
-
-@dataclass(frozen=True, slots=True)
-class Holder:
-    """Who is asked about: what they hold, and why even that would open nothing now."""
-
-    subject: Subject
-    grants: tuple[Grant, ...]
-    ended: Reason | None = None
-    archive: str | None = None
+_OF_VISIT = re.compile(r"/v/([a-z2-7]{16})/")
+_BEARER = re.compile(r"(?:authorization: *)?(?:bearer +)?(\S*)", re.IGNORECASE)
+_ENDED = (Reason.VISIT_ENDED, Reason.WITHDRAWN, Reason.EXPIRED, Reason.NOT_YET)
+_NAMES = {Kind.VISIT: "visit", Kind.API_KEY: "key"}
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What was asked, what was decided, and the grants that had a say."""
+    """What was asked and judged; ``link`` says how the share stands whose link was shown."""
 
     asked: str
-    decision: Decision
-    grants: tuple[Grant, ...]
-    note: str = ""
+    found: Judgement
+    link: str | None = None
+
+    @property
+    def reason(self) -> Reason | None:
+        """Why it is refused."""
+        return self.found.decision.reason if isinstance(self.found.decision, Deny) else None
+
+    @property
+    def because(self) -> str | None:
+        """That in plain words."""
+        return None if self.reason is None else self.found.detail or MEANING.get(self.reason)
+
+    @property
+    def next(self) -> str | None:
+        """What to do about it."""
+        return None if self.reason is None else next_step(self.reason, self.found)
+
+    @property
+    def within(self) -> tuple[Target, ...]:
+        """What the answer is cut to, if it is."""
+        ask, decision = self.found.ask, self.found.decision
+        if ask is None or isinstance(decision, Deny) or decision.scope.covers(ask.resource):
+            return ()
+        return tuple(sorted(decision.scope.targets, key=str))
+
+    @property
+    def grants(self) -> tuple[Grant, ...]:
+        """The grants of the action that was asked for; all of them when that was not understood."""
+        ask, holder = self.found.ask, self.found.holder
+        return tuple(
+            grant
+            for grant in holder.grants
+            if grant.principal in holder.subject.principals and (ask is None or ask.action in grant.actions)
+        )
 
 
 def why(
@@ -69,38 +90,60 @@ def why(
     link: Annotated[
         str | None, typer.Option("--link", metavar="-", help="As the holder of the link on standard input.")
     ] = None,
+    bearer: Annotated[
+        str | None, typer.Option("--bearer", metavar="-", help="As the holder of the bearer on standard input.")
+    ] = None,
     *,
     as_json: Json = False,
 ) -> None:
     """Tell whether a request would be allowed, and why.
 
-    Nothing is asked of the archive, and nothing is recorded: this is what the grants say, not whether the study exists.
+    Below /v/<visit>/ it is that visit's request, if nobody else is named. Nothing is recorded, and no link is opened:
+    this is what the grants say, not whether the study exists.
     """
-    if (principal is None) is (link is None):
-        raise Refused("whose request would it be?", "add either --as share:ID or --link - (the link on standard input)")
-    if link not in (None, "-"):
-        raise Refused("links are secrets, and the shell remembers what is typed", "write --link - and pipe the link in")
-    shown = None if link is None else sys.stdin.readline()
+    _check("link", link)
+    _check("bearer", bearer)
+    if not (principal or link or bearer):
+        principal = _visit_of(path)
+    if [principal, link, bearer].count(None) != 2:  # noqa: PLR2004 - one of three
+        hint = "add one of --as share:ID, --link - and --bearer - (the link or bearer on standard input)"
+        raise Refused("whose request would it be?", hint)
+    shown = "" if principal else sys.stdin.readline().strip()
+    sent = Sent(method, path)
 
-    async def judge(desk: Desk) -> Answer:
-        holder = await _holder(desk, principal or "", shown)
-        return _judge(method, path, holder, desk.archives[0], desk.now())
+    async def judge(desk: Desk, judge: Judge) -> Answer:
+        if link:
+            return await _of_link(desk, judge, sent, shown)
+        if bearer:
+            return Answer(_asked(sent), await _of_bearer(judge, sent, shown))
+        return Answer(_asked(sent), await judge.judge(await _named(desk, judge, principal or ""), sent))
 
-    answer = session(context).at_desk(judge)
+    answer = session(context).before_judge(judge)
     (_tell_json if as_json else _tell)(answer)
 
 
-async def _holder(desk: Desk, principal: str, link: str | None) -> Holder:
-    if link is not None:
-        return await _of_link(desk, link)
+def _check(what: str, given: str | None) -> None:
+    if given not in (None, "-"):
+        hint = f"write --{what} - and pipe the {what} in"
+        raise Refused(f"{what}s are secrets, and the shell remembers what is typed", hint)
+
+
+def _visit_of(path: str) -> str | None:
+    found = _OF_VISIT.match(path)
+    return f"visit:{found[1]}" if found else None
+
+
+def _asked(sent: Sent) -> str:
+    return f"{sent.method} {sent.target.partition('?')[0]}"
+
+
+async def _named(desk: Desk, judge: Judge, principal: str) -> Named | Holder:
     kind, _, name = principal.partition(":")
     match kind:
-        case "share":
-            return _of_share(await _found(desk.store.share(name), principal), desk.now())
-        case "visit":
-            return await _of_visit(desk, name)
-        case "key":
-            return await _of_key(desk, name)
+        case "share" | "visit" | "key":
+            if await judge.identity.standing(principal) is None:
+                raise NotFound(f"there is no {kind} {name}")
+            return Named(principal)
         case "role" | "user" | "group" if is_principal(principal):
             subject = Subject(Kind.SESSION, principal, frozenset({principal}))
             return Holder(subject, role_grants(roles_of(subject), desk.archives))
@@ -108,99 +151,67 @@ async def _holder(desk: Desk, principal: str, link: str | None) -> Holder:
             raise Refused(f"not a principal: {principal!r}", "for example share:ID, visit:ID, key:ID or role:reader")
 
 
-async def _found(row: Awaitable[T | None], principal: str) -> T:
-    found = await row
-    if found is None:
-        raise NotFound(f"there is no {principal.replace(':', ' ')}")
-    return found
-
-
-async def _of_link(desk: Desk, text: str) -> Holder:
+async def _of_link(desk: Desk, judge: Judge, sent: Sent, text: str) -> Answer:
     parsed = parse_link(text)
     if parsed is None:
         raise Refused("standard input holds no complete link", "copy it from its first to its last character")
     name, secret = parsed
     share = await desk.store.share(name)
     if share is None or not verify(share, secret, desk.ring):
-        nobody = Subject(Kind.VISIT, "nobody", frozenset())
-        return Holder(nobody, (), Reason.WRONG_SECRET)
-    return _of_share(share, desk.now())
+        return Answer(_asked(sent), Judgement(Deny(Reason.WRONG_SECRET), "nobody"))
+    return Answer(_asked(sent), await judge.judge(Named(share.principal), sent), _standing(share, desk.now()))
 
 
-def _of_share(share: Share, now: datetime) -> Holder:
-    subject = Subject(Kind.VISIT, share.principal, frozenset({share.principal}))
-    ended = closed(share, now)
-    # A share that is used up still serves the visits that it began.
-    ended = None if ended is Reason.USED_UP else ended
-    return Holder(below_grants(subject, share.grants()), share.grants(), ended, share.archive)
+def _standing(share: Share, now: datetime) -> str:
+    """How *share* stands for whoever holds its link."""
+    left = None if share.max_visits is None else share.max_visits - share.visits
+    openings = "" if left is None else f", {speech.plural(left, 'opening')} left"
+    words = state(share, now).replace("-", " ")
+    return f"share:{share.id} is {words}, ends {speech.time(share.expires_at)} UTC{openings}"
 
 
-async def _of_visit(desk: Desk, name: str) -> Holder:
-    visit = await _found(desk.store.visit(name), f"visit:{name}")
-    share = await desk.store.share(visit.share) if visit.share else None
-    held = identify.Holder.of_visit(visit, share)
-    return Holder(held.subject, held.grants, over(visit, share, desk.now()), visit.archive)
-
-
-async def _of_key(desk: Desk, name: str) -> Holder:
-    key = await _found(desk.store.key(name), f"key:{name}")
-    held = identify.Holder.of_key(key.as_subject(), desk.archives)
-    ended = None if key.live(desk.now()) else Reason.WITHDRAWN if key.revoked_at else Reason.EXPIRED
-    return Holder(held.subject, held.grants, ended)
-
-
-def _judge(method: str, target: str, holder: Holder, archive: str, now: datetime) -> Answer:
-    """The way of the request through the gateway, as far as it can be told without the archive."""
-    path, _, query = target.partition("?")
-    if holder.ended is not None:
-        return Answer(f"{method} {path}", Deny(holder.ended), holder.grants)
-    mount = MOUNT.fullmatch(path.encode())
-    if mount is None:
-        return Answer(f"{method} {path}", Deny(Reason.UNKNOWN_ROUTE), (), "images are below /dicom-web/ only")
-    if holder.subject.kind is Kind.VISIT and method not in _READING:
-        return Answer(f"{method} {path}", Deny(Reason.METHOD_NOT_ALLOWED), (), "a visit can only read")
-    found = dicomweb.match(method, mount["below"])
-    if isinstance(found, Refusal):
-        return Answer(f"{method} {path}", Deny(found.reason), (), found.detail)
-    ask = dicomweb.ask(found, holder.archive or archive)
-    asked = f"{ask.action} {_named(ask.resource)}"
-    bad = _bad_query(found, query.encode())
-    if bad is not None:
-        return Answer(asked, Deny(bad.reason), (), bad.detail)
-    return Answer(asked, decide(ask, holder.subject, holder.grants, now), _speaking(ask, holder))
-
-
-def _bad_query(found: Match, query: bytes) -> Refusal | None:
-    level = SEARCHES.get(found.route.kind)
-    read = parse_retrieve(query, found.route.kind) if level is None else parse_search(query, level)
-    return read if isinstance(read, Refusal) else None
-
-
-def _speaking(ask: Ask, holder: Holder) -> tuple[Grant, ...]:
-    """The grants of the action that was asked for."""
-    return tuple(
-        grant for grant in holder.grants if ask.action in grant.actions and grant.principal in holder.subject.principals
-    )
+async def _of_bearer(judge: Judge, sent: Sent, text: str) -> Judgement:
+    """Whoever holds the right secret of what has ended is told of whom and what it was, too."""
+    bearer = _BEARER.fullmatch(text)
+    headers = ((b"authorization", f"Bearer {bearer[1] if bearer else text}".encode()),)
+    found = await judge.judge(Shown(headers), sent)
+    shown = credential.read(headers, None)
+    ended = isinstance(found.decision, Deny) and found.decision.reason in _ENDED
+    if not ended or not isinstance(shown, credential.Shown):
+        return found
+    return await judge.judge(Named(f"{_NAMES[shown.kind]}:{shown.id}"), sent)
 
 
 def _tell(answer: Answer) -> None:
-    speech.give(f"{_verdict(answer.decision)}: {answer.asked}")
-    if answer.note:
-        speech.give(f"because {answer.note}")
+    for line in _lines(answer):
+        speech.give(line)
+
+
+def _lines(answer: Answer) -> Iterator[str]:
+    found = answer.found
+    verdict = "allowed" if answer.reason is None else f"refused ({answer.reason})"
+    understood = answer.asked if found.ask is None else f"{found.ask.action} {_target(found.ask.resource)}"
+    yield f"{verdict}: {understood}"
+    yield f"as {_who(found)}"
+    if answer.link:
+        yield answer.link
+    if answer.because:
+        yield f"because {answer.because}"
+    if answer.next:
+        yield f"next: {answer.next}"
+    if answer.within:
+        yield "the answer is cut to"
+        yield from (f"  {_target(target)}" for target in answer.within)
     for said, grants in groupby(answer.grants, _said):
-        speech.give(said)
-        for grant in grants:
-            speech.give(f"  {_named(grant.target)}")
+        yield said
+        yield from (f"  {_target(grant.target)}" for grant in grants)
 
 
-def _verdict(decision: Decision) -> str:
-    match decision:
-        case Allow():
-            return "allowed"
-        case Deny(reason):
-            return f"refused ({reason})"
-        case never:
-            assert_never(never)
+def _who(found: Judgement) -> str:
+    visit = found.holder.visit
+    if visit is not None:
+        return f"{found.about}, " + (f"of share:{visit.share}" if visit.share else f"made by {visit.subject}")
+    return f"whoever has opened {found.about}" if found.about.startswith("share:") else found.about
 
 
 def _said(grant: Grant) -> str:
@@ -210,13 +221,13 @@ def _said(grant: Grant) -> str:
     return f"{grant.cause} grants {', '.join(sorted(grant.actions))}{when}, on"
 
 
-def _named(target: Target) -> str:
+def _target(target: Target) -> str:
     whole = isinstance(target, Resource) and target.level is Level.ARCHIVE
     return f"all of {target.archive}" if whole else str(target)
 
 
 def _tell_json(answer: Answer) -> None:
-    reason = answer.decision.reason if isinstance(answer.decision, Deny) else None
+    ask = answer.found.ask
     grants = [
         {
             "cause": grant.cause,
@@ -227,5 +238,18 @@ def _tell_json(answer: Answer) -> None:
         }
         for grant in answer.grants
     ]
-    allowed = isinstance(answer.decision, Allow)
-    speech.give_json({"allowed": allowed, "reason": reason, "asked": answer.asked, "grants": grants})
+    speech.give_json(
+        {
+            "allowed": answer.reason is None,
+            "reason": answer.reason,
+            "because": answer.because,
+            "next": answer.next,
+            "as": answer.found.about,
+            "link": answer.link,
+            "asked": answer.asked,
+            "action": ask and ask.action,
+            "resource": ask and str(ask.resource),
+            "within": [str(target) for target in answer.within],
+            "grants": grants,
+        }
+    )

@@ -7,16 +7,17 @@ it lets through, and nothing else.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from keyhole.access.decision import Ask, Decision, Deny, Reason
-from keyhole.access.pdp import decide
 from keyhole.access.subject import ANONYMOUS
+from keyhole.errors import ArchiveFailed
+from keyhole.gateway import fault
 from keyhole.gateway.client import LOCAL
 from keyhole.gateway.identify import NOBODY, Holder, Identity, Standing
 from keyhole.gateway.incoming import Incoming, incoming
-from keyhole.gateway.question import Unasked, understand
+from keyhole.gateway.question import Unasked, Understanding
 from keyhole.identity.credential import Headers
 
 
@@ -66,29 +67,41 @@ class Judge:
     """One per process. Raises Stale when what it rests on cannot be confirmed: nothing is decided then."""
 
     identity: Identity
-    default_archive: str
+    understanding: Understanding
     now: Callable[[], datetime]
 
-    async def judge(self, who: Named | Shown, sent: Sent) -> Judgement:
-        """What would become of the request *sent* by *who*."""
+    async def judge(self, who: Named | Shown | Holder, sent: Sent) -> Judgement:
+        """What would become of the request *sent* by *who*; by a holder who has not come in by any credential, too."""
         request = _request(sent)
         about = who.principal if isinstance(who, Named) else ANONYMOUS.name
-        standing = await (self._named(who, request) if isinstance(who, Named) else self._shown(who, request))
+        standing = await self._standing(who, request)
         if isinstance(standing, Deny):
             return Judgement(standing, about)
-        return self.judged(standing, request, sent.archive)
+        try:
+            return await self._judged(standing, request, sent.archive)
+        except ArchiveFailed as error:
+            return Judgement(Deny(fault.named(error)), standing.holder.subject.name, standing.holder)
 
-    def judged(self, standing: Standing, request: Incoming, archive: str | None = None) -> Judgement:
-        """What would become of *request*, sent by whoever stands like this."""
+    async def _standing(self, who: Named | Shown | Holder, request: Incoming) -> Standing | Deny:
+        match who:
+            case Named():
+                return await self._named(who, request)
+            case Shown():
+                return await self._shown(who, request)
+            case Holder():
+                return Standing(who, None)
+
+    async def _judged(self, standing: Standing, request: Incoming, archive: str | None) -> Judgement:
         holder, about = standing.holder, standing.holder.subject.name
-        question = understand(request, holder, archive or self.default_archive)
+        meant = self.understanding if archive is None else replace(self.understanding, default_archive=archive)
+        question = await meant(request, holder)
         if standing.ended is not None:
             return Judgement(Deny(standing.ended), about, holder, question.ask)
         if isinstance(question, Unasked):
             return Judgement(Deny(question.reason), about, holder, question.ask, question.detail)
         if archive not in (None, question.ask.resource.archive):
             return Judgement(Deny(Reason.NO_GRANT), about, holder, question.ask, "this is of another archive")
-        return Judgement(decide(question.ask, holder.subject, holder.grants, self.now()), about, holder, question.ask)
+        return Judgement(question.decided(holder, self.now()), about, holder, question.ask)
 
     async def _shown(self, who: Shown, request: Incoming) -> Standing | Deny:
         headers = who.headers if who.visit in (None, request.visit) else ()

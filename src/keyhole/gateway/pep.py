@@ -16,7 +16,7 @@ from http import HTTPStatus
 from typing import Any, assert_never
 
 from keyhole.access.decision import Allow, Ask, Deny, Event, Reason, Record, Scope
-from keyhole.access.pdp import decide, scope
+from keyhole.access.pdp import scope
 from keyhole.access.resource import Action, Level
 from keyhole.access.subject import ANONYMOUS
 from keyhole.gateway import fault
@@ -89,21 +89,13 @@ class Gateway:
         question = await self.understanding(request, holder)
         if isinstance(question, Unasked):
             return Stop(question.reason, holder, question.ask, question.allow)
-        match self._decide(question, holder):
+        match question.decided(holder, self.now()):
             case Deny(reason):
                 return Stop(reason, holder, question.ask)
             case Allow(reach):
                 return await self._release(request, holder, question, reach, receive, send)
             case never:
                 assert_never(never)
-
-    def _decide(self, question: Question, holder: Holder) -> Allow | Deny:
-        """The decision on what is asked, once everything is allowed that is needed besides."""
-        for ask in question.besides:
-            match decide(ask, holder.subject, holder.grants, self.now()):
-                case Deny() as refusal:
-                    return refusal
-        return decide(question.ask, holder.subject, holder.grants, self.now())
 
     async def _options(self, request: Incoming, holder: Holder, send: Send) -> Stop | None:
         offered = self.understanding.offered(request, holder)

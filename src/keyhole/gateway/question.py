@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
-from keyhole.access.decision import Ask, Reason
+from keyhole.access.decision import Allow, Ask, Deny, Reason
+from keyhole.access.pdp import decide
 from keyhole.access.resource import Resource
 from keyhole.access.subject import Kind
 from keyhole.dicom import dicomweb, orthanc, orthanc_call, wado_uri
@@ -33,6 +35,14 @@ class Question:
     query: SearchQuery | RetrieveQuery | OrthancQuery
     ask: Ask
     besides: tuple[Ask, ...] = ()
+
+    def decided(self, holder: Holder, now: datetime) -> Allow | Deny:
+        """The decision on what is asked, once everything is allowed that is needed besides."""
+        for ask in self.besides:
+            match decide(ask, holder.subject, holder.grants, now):
+                case Deny() as refusal:
+                    return refusal
+        return decide(self.ask, holder.subject, holder.grants, now)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from keyhole.gateway.desk import Desk
 from keyhole.gateway.identify import Holder, Identity
 from keyhole.gateway.judge import Judge
 from keyhole.gateway.ledger import Ledger
+from keyhole.gateway.question import Understanding
 from keyhole.gateway.throttle import Throttle
 from keyhole.identity import apikey, credential
 from keyhole.sharing.link import KeyRing
@@ -152,7 +153,7 @@ class World:
             store=self.rows,  # type: ignore[arg-type]
             archives=("main", "research"),
             ledger=self.ledger,
-            judge=Judge(identity=identity, default_archive="main", now=lambda: self.now),
+            judge=Judge(identity=identity, understanding=Understanding("main", {}), now=lambda: self.now),
             throttle=Throttle(at_once=1000, per_second=100),
             now=lambda: self.now,
         )
