@@ -144,6 +144,8 @@ class Event(StrEnum):
     TRAIL_READ = "trail-read"
     RING_CHANGED = "ring-changed"
     """The keys that links are derived from: rotated, prepared or pruned."""
+    ROLES_CHANGED = "roles-changed"
+    """What roles may do in Orthanc Explorer 2."""
     BACKUP = "backup"
     RESTORED = "restored"
     FAILURE = "failure"

@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Protocol, TypeVar
 
+from keyhole.access.role_book import RoleBook
 from keyhole.access.share import ApiKey, Share, Visit
 from keyhole.errors import Stale, StoreFailed
 
@@ -16,7 +17,7 @@ CONFIRMED_FOR = 1.0
 _MOST_ROWS = 10_000
 _RETRY_AFTER = 0.25
 
-Row = TypeVar("Row", Share, Visit, ApiKey)
+Row = TypeVar("Row", Share, Visit, ApiKey, RoleBook)
 
 
 class Rows(Protocol):
@@ -31,6 +32,9 @@ class Rows(Protocol):
     async def key(self, key_id: str) -> ApiKey | None:
         """The key as it is now."""
 
+    async def role_book(self) -> RoleBook | None:
+        """The Explorer's roles as they are now."""
+
     async def generation(self) -> int:
         """The generation now."""
 
@@ -39,7 +43,7 @@ class Rows(Protocol):
 
 
 class Current:
-    """Shares, visits and keys by id, never older than :data:`CONFIRMED_FOR`.
+    """Shares, visits and keys by id, and the Explorer's roles, never older than :data:`CONFIRMED_FOR`.
 
     Every method raises :class:`keyhole.errors.Stale` when the database could not confirm in time that nothing has
     changed: nothing is decided then.
@@ -51,7 +55,7 @@ class Current:
         self._monotonic = monotonic
         self._generation = -1
         self._confirmed_at = float("-inf")
-        self._held: dict[tuple[str, str], Share | Visit | ApiKey | None] = {}
+        self._held: dict[tuple[str, str], Share | Visit | ApiKey | RoleBook | None] = {}
         self._confirming: asyncio.Future[None] | None = None
 
     async def follow(self) -> None:
@@ -96,6 +100,10 @@ class Current:
     async def key(self, key_id: str) -> ApiKey | None:
         """The API key, or None when there is none."""
         return await self._row("key", key_id, self._rows.key)
+
+    async def role_book(self) -> RoleBook | None:
+        """The Explorer's roles in force, or None while nobody has changed them."""
+        return await self._row("roles", "", lambda _: self._rows.role_book())
 
     async def visit(self, visit_id: str) -> tuple[Visit, Share | None] | None:
         """The visit with its share (None for a visit of staff), or None when there is no such visit."""

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Protocol
 
 from keyhole.access.decision import Reason, Record
+from keyhole.access.role_book import RoleBook
 from keyhole.access.share import ApiKey, Share, ShareChange, Visit
 
 
@@ -94,8 +95,21 @@ class Keys(Protocol):
         """End a key, and the visits it made; the first end stands. None when there is no such key."""
 
 
+class RoleBooks(Protocol):
+    """What roles may do in Orthanc Explorer 2, every version of it."""
+
+    async def role_book(self) -> RoleBook | None:
+        """The roles in force; None while nobody has changed them."""
+
+    async def role_books(self, limit: int = 100) -> Sequence[RoleBook]:
+        """The last *limit* versions of the roles, newest first."""
+
+    async def change_roles(self, document: str, record: Record) -> RoleBook:
+        """Put *document* in force as the next version; whoever wrote *record* has changed it then."""
+
+
 class Generations(Protocol):
-    """The counter that every change of shares, visits or keys increments in its own transaction."""
+    """The counter that every change of shares, visits, keys or roles increments in its own transaction."""
 
     async def generation(self) -> int:
         """The generation now, read from the database."""
@@ -104,7 +118,7 @@ class Generations(Protocol):
         """Confirm the generation again and again (at least every 0.5 s) and yield it each time it is confirmed."""
 
 
-class Store(Trail, Shares, Visits, Keys, Generations, Protocol):
+class Store(Trail, Shares, Visits, Keys, RoleBooks, Generations, Protocol):
     """All of it."""
 
     async def close(self) -> None:

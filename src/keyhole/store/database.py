@@ -8,8 +8,9 @@ from datetime import datetime
 from pathlib import Path
 
 from keyhole.access.decision import Reason, Record
+from keyhole.access.role_book import RoleBook
 from keyhole.access.share import ApiKey, Share, ShareChange, Visit
-from keyhole.store import keys, shares, trail, verify, visits
+from keyhole.store import keys, role_books, shares, trail, verify, visits
 from keyhole.store.address import parse_url
 from keyhole.store.backend import Backend
 from keyhole.store.chain import Signing
@@ -155,6 +156,20 @@ class DatabaseStore:
     async def revoke_key(self, key_id: str, now: datetime, record: Record) -> ApiKey | None:
         """End a key and the visits it made; the first end stands, and a second leaves no record."""
         return await self._writer.write(lambda tx: keys.revoke(tx, key_id, now, record))
+
+    # -- the Explorer's roles
+
+    async def role_book(self) -> RoleBook | None:
+        """The roles in force; None while nobody has changed them."""
+        return await self._readers.read(role_books.newest)
+
+    async def role_books(self, limit: int = 100) -> Sequence[RoleBook]:
+        """The last *limit* versions of the roles, newest first."""
+        return await self._readers.read(lambda tx: role_books.some(tx, limit))
+
+    async def change_roles(self, document: str, record: Record) -> RoleBook:
+        """Put *document* in force as the next version."""
+        return await self._writer.write(lambda tx: role_books.add(tx, document, record))
 
     # -- generation
 

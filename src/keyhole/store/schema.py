@@ -152,4 +152,4 @@ generation = Table(
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("value", BigInteger, nullable=False),
 )
-"""One row, counting the changes of shares, visits and keys."""
+"""One row, counting the changes of shares, visits, keys and roles."""
