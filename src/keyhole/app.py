@@ -42,6 +42,7 @@ from keyhole.gateway.ports import Trail
 from keyhole.gateway.question import Understanding
 from keyhole.gateway.ring_file import RingFile
 from keyhole.gateway.scoping import ALL_OF_IT, Capabilities
+from keyhole.gateway.seats import Seats
 from keyhole.gateway.streams import Streams
 from keyhole.gateway.throttle import Throttle
 from keyhole.gateway.upstream import HttpArchive, Timeouts, basic
@@ -61,6 +62,7 @@ from keyhole.web.pages import PublicPages
 from keyhole.web.public import public_app
 from keyhole.web.quiet import Quiet
 from keyhole.web.viewer import ViewerFiles
+from keyhole.wiring.plugin import plugin
 
 _READY_SECONDS = 4.0
 _PAUSE = 0.5
@@ -113,7 +115,12 @@ def _at_once(settings: Settings) -> int:
     """How many requests one link may have at the archive: never all that a process can make."""
     if all(each.folder is not None for each in settings.every_archive().values()):
         return settings.requests_per_visit
-    return min(settings.requests_per_visit, _connections(settings) * 3 // 4)
+    return min(settings.requests_per_visit, _seats(settings) * 3 // 4)
+
+
+def _seats(settings: Settings) -> int:
+    """How many of its connections are for readers. What Keyhole asks for itself needs no seat, and finds one free."""
+    return _connections(settings) - max(1, _connections(settings) // 10)
 
 
 def prepare(settings: Settings) -> None:
@@ -179,10 +186,7 @@ async def _base(
         for name, each in settings.every_archive().items():
             archives[name] = open_archive(name, each, settings)
             stack.push_async_callback(archives[name].close)
-        sources = {
-            name: Source(measured(archive), _able(archive, settings.data))
-            for name, archive in archives.items()
-        }
+        sources = {name: Source(measured(archive), _able(archive, settings.data)) for name, archive in archives.items()}
         orthanc = {}
         for name, each in settings.every_archive().items():
             if each.orthanc is not None:
@@ -280,7 +284,9 @@ class Process:
                     await archive.start()
             self._wire(base, current, identity, streams)
             probed = {
-                name: source for name, source in base.sources.items() if not isinstance(base.archives[name], FolderArchive)
+                name: source
+                for name, source in base.sources.items()
+                if not isinstance(base.archives[name], FolderArchive)
             }
             work = (
                 current.follow,
@@ -305,6 +311,7 @@ class Process:
 
     def _wire(self, base: Base, current: Current, identity: Identity, streams: Streams) -> None:
         settings = self._settings
+        lineage = {name: source.lineage for name, source in base.orthanc.items()}
         openings = Openings(
             store=base.store,
             current=current,
@@ -325,6 +332,9 @@ class Process:
             incoming=_incoming,
             now=now,
             decided=self._metrics.decided,
+            seats={
+                name: Seats(_seats(settings)) for name, each in base.archives.items() if isinstance(each, HttpArchive)
+            },
         )
         decisions = Decisions(
             store=base.store,
@@ -336,10 +346,11 @@ class Process:
         )
         token = None if settings.metrics_token is None else Secret(settings.metrics_token.get_secret_value())
         pages = PublicPages(settings.public_url)
+        asked_by_orthanc = plugin(settings, base.desk, current, lineage)
         apps: dict[str, ASGIApp] = {
             "public": public_app(openings, ViewerFiles(settings.viewer), gateway, pages, now),
             "staff": staff(base.desk, decisions, identity, base.ledger.refuse, settings.archive_name),
-            "internal": Internal(_Readiness(current, base.sources), self._metrics, token),
+            "internal": Internal(_Readiness(current, base.sources), self._metrics, token, asked_by_orthanc),
         }
         self._apps = {name: Quiet(Counted(app, name, self._metrics), name) for name, app in apps.items()}
 

@@ -10,6 +10,7 @@ archives of resources listed in the query), a viewer's custom commands, the pare
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -37,6 +38,15 @@ class OrthancName:
         """Refuse what cannot be a name of Orthanc's."""
         if self.level is Level.ARCHIVE or _IDENTIFIER.fullmatch(self.id) is None:
             raise ValueError("not an identifier of Orthanc's")
+
+
+def name_of(patient_id: str, *uids: str) -> str:
+    """The identifier that Orthanc gives a patient, or the study, series or instance that *uids* name below.
+
+    It is derived from these and nothing else (Orthanc Book, "Orthanc identifiers"): SHA-1 of them joined with ``|``.
+    """
+    digest = hashlib.sha1("|".join((patient_id, *uids)).encode(), usedforsecurity=False).hexdigest()
+    return "-".join(digest[start : start + 8] for start in range(0, len(digest), 8))
 
 
 _LEVELS: Mapping[str, Level] = MappingProxyType(

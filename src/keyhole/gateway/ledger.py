@@ -33,7 +33,7 @@ Name = tuple[str | None, ...]
 
 
 def _name(record: Record) -> Name:
-    about = record.detail.get("about"), record.detail.get("asked")
+    about = tuple(map(record.detail.get, ("about", "asked", "through")))
     return (record.event, record.subject, record.archive, record.study, record.action, record.reason, *about)
 
 

@@ -24,6 +24,7 @@ from keyhole.sharing.token import Creation, Opens
 
 _SECRET: JsonDict = {"secret": True}
 _Password = Annotated[SecretStr, AfterValidator(values.password)]
+_Name = Annotated[str, AfterValidator(values.archive_name)]
 _Lasting = Annotated[timedelta, BeforeValidator(values.duration)]
 FLAT = "orthanc"
 """What the caller of the flat settings is called."""
@@ -75,7 +76,7 @@ class PluginSettings(BaseModel):
     plugin_longest: _Lasting = Field(
         timedelta(days=7), gt=timedelta(0), description="longest time that a link made by the plugin may last"
     )
-    plugin_callers: Mapping[str, PluginCaller] = Field(
+    plugin_callers: Mapping[_Name, PluginCaller] = Field(
         {}, description="more Orthancs whose plugins may ask, each a table `[plugin_callers.NAME]` in the TOML file"
     )
     plugin_validity: int = Field(

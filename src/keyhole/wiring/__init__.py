@@ -1,0 +1,1 @@
+"""Parts of the wiring that :mod:`keyhole.app` would be too long with. Nothing is decided here."""
