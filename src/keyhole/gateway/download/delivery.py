@@ -37,7 +37,9 @@ class Form:
         (wanted,) = media.ranges(accept) or [media.Range(media.MULTIPART)]
         if wanted.kind == media.DICOM and "instance" not in asked.ids:
             return None
-        syntax = media.ANY_SYNTAX if wanted.kind == media.ZIP and wanted.syntax is None else wanted.syntax
+        # As stored unless another syntax is named: not every archive has a decoder for the standard's default, and
+        # what was compressed with losses must not be unpacked anyway (PS3.18 section 8.7.3).
+        syntax = wanted.syntax or media.ANY_SYNTAX
         return cls(wanted.kind, str(media.Range(media.MULTIPART, media.DICOM, syntax)))
 
 

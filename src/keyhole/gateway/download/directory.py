@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import struct
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,6 +19,7 @@ _AT_MOST = 512
 _FIXED: Final = 4096
 """Bytes that everything takes but what is said about series and instances."""
 
+_CHARSET = re.compile(rb"\\?(?:ISO_IR [0-9]+|ISO 2022 IR [0-9]+|GB18030|GBK)(?:\\ISO 2022 IR [0-9]+)*")
 _ITEM = struct.Struct("<4sL")
 _LINKS = struct.Struct("<2H2sHL 2H2sHH 2H2sHL")
 _LONG = frozenset({"OB", "SQ"})
@@ -101,8 +103,9 @@ def _linked(record: bytes, next_: int, below: int) -> bytes:
 def _record(kind: str, keys: Iterable[Key], head: Head, reference: bytes = b"") -> bytes:
     """A record with room for its links."""
     start = bytes(_LINKS.size) + _element(0x00041430, "CS", kind.encode("ascii")) + reference
-    charset = head.values.get(records.CHARSET, b"")
-    body = start + (_element(records.CHARSET, "CS", charset) if charset else b"") + _keys(keys, head)
+    charset = head.values.get(records.CHARSET, b"").strip()
+    known = _element(records.CHARSET, "CS", charset) if _CHARSET.fullmatch(charset) else b""
+    body = start + known + _keys(keys, head)
     if len(body) > _AT_MOST:
         body = start
     return _ITEM.pack(b"\xfe\xff\x00\xe0", len(body)) + body
