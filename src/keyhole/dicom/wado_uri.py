@@ -114,9 +114,9 @@ def _rendering(values: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def _row(path: str, kind: Kind, query: Mapping[str, str]) -> tuple[Match, RetrieveQuery] | Refusal:
+def _row(path: str, kind: Kind, query: Mapping[str, str]) -> tuple[Match, RetrieveQuery]:
     found = dicomweb.match("GET", path.encode("ascii"))
     understood = parse_retrieve(encoded(query.items()).encode("ascii"), kind)
-    if isinstance(found, Refusal):
-        return found
-    return understood if isinstance(understood, Refusal) else (found, understood)
+    if isinstance(found, Refusal) or isinstance(understood, Refusal):
+        raise BadQuery("a parameter has a value that the standard does not know")
+    return found, understood
