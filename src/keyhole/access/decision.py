@@ -39,6 +39,7 @@ class Reason(StrEnum):
     WRONG_SECRET = "wrong-secret"  # noqa: S105 - a reason, not a secret
     # circumstances
     TOO_MANY = "too-many"
+    SLOW_READER = "slow-reader"
     SEARCH_TOO_BROAD = "search-too-broad"
     ARCHIVE_FAILED = "archive-failed"
     ARCHIVE_TIMEOUT = "archive-timeout"

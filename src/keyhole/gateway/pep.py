@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any, assert_never
@@ -27,7 +27,8 @@ from keyhole.gateway.incoming import Incoming
 from keyhole.gateway.ledger import Ledger
 from keyhole.gateway.question import READING, Question, Unasked, Understanding
 from keyhole.gateway.relay import ALWAYS, Begun, Cut, Receive, Send, SenderLeft, body_of, refuse, stream, watched, whole
-from keyhole.gateway.streams import Streams, TooMany
+from keyhole.gateway.seats import Pace, Seats
+from keyhole.gateway.streams import Stream, Streams, TooMany
 
 _COUNTED_EVERY = 1.0
 """Seconds after which what was sent of a long answer is counted, though it has not ended."""
@@ -58,6 +59,8 @@ class Gateway:
     incoming: Callable[[Mapping[str, Any]], Incoming]
     now: Callable[[], datetime]
     decided: Callable[[str], None]
+    seats: Mapping[str, Seats] = field(default_factory=dict)
+    """By archive: of those that are asked over a limited number of connections."""
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request or refuse it; nothing leaves before the decision is on record."""
@@ -127,9 +130,10 @@ class Gateway:
         try:
             async with self.streams.open(name) as running:
                 with watched(receive, running) if reading else nullcontext():
-                    async with self.streams.turn(_source(holder), long=_many_files(question.ask)):
+                    turn = self.streams.turn(_source(holder), long=_many_files(question.ask))
+                    async with turn, self._seat(order.archive, _source(holder), running) as pace:
                         await self.ledger.release(access)
-                        await self._answer(request, order, access, send)
+                        await self._answer(request, order, access, send if pace is None else pace.keeping(send))
         except TooMany:
             return Stop(Reason.TOO_MANY, holder, question.ask)
         except Unanswerable as error:
@@ -140,6 +144,11 @@ class Gateway:
             broken = error.__cause__ if isinstance(error, Cut) else error
             return Stop(fault.named(broken), holder, question.ask, failed=True)
         return None if running.ended is None else Stop(running.ended, holder, question.ask)
+
+    def _seat(self, archive: str, source: str, running: Stream) -> AbstractAsyncContextManager[Pace | None]:
+        """A seat at *archive*, or none where there is room for everybody."""
+        seats = self.seats.get(archive)
+        return nullcontext() if seats is None else seats.taken(source, running)
 
     async def _answer(self, request: Incoming, order: Order, access: Record, send: Send) -> None:
         async with self.fetch(order) as answer:

@@ -45,6 +45,7 @@ STATUS: Mapping[Reason, int] = {
     Reason.CROSS_SITE: 403,
     Reason.SEARCH_TOO_BROAD: 413,
     Reason.TOO_MANY: 429,
+    Reason.SLOW_READER: 429,
     Reason.ARCHIVE_FAILED: 502,
     Reason.FOREIGN_ANSWER: 502,
     Reason.ARCHIVE_TIMEOUT: 504,
