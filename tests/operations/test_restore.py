@@ -364,7 +364,8 @@ def older(file: Path, settings: Settings) -> None:
     execute(
         file,
         "INSERT INTO shares (id, archive, resources, kind, creator, created_at, expires_at, key_id, generation, visits,"
-        f""" deidentification) VALUES ('{"a" * 16}', 'main', '[["main",2,["{STUDY}"]]]', 'view', 'user:a', 1, {4 * 10**15},"""
+        f" deidentification) VALUES ('{'a' * 16}', 'main', '[[\"main\",2,[\"{STUDY}\"]]]', 'view', 'user:a', 1,"
+        f" {4 * 10**15},"
         " 'k', 1, 0, 'none')",
     )
     keys = signing(keys_file.load(settings.data))
@@ -385,5 +386,5 @@ def test_a_backup_of_a_newer_version_is_refused(environment: Path, here: Run, el
     (elsewhere / "b").write_bytes((elsewhere / "b").read_bytes()[:-1024])
     execute(elsewhere / "b", "UPDATE alembic_version SET version_num = '9999'")
     keys = signing(keys_file.load(environment))
-    seal.put(elsewhere / "b", keys, made_at="", version="99.0", rows=0)
+    seal.put(elsewhere / "b", keys, made_at="2026-01-01T00:00:00+00:00", version="99.0", rows=0)
     assert "made by a newer version, 99.0" in here(["restore", str(elsewhere / "b"), "--yes"], "").err

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol, cast
 
+from keyhole.access.decision import Event
 from keyhole.cli.session import operator
 from keyhole.gateway.desk import Desk
 from keyhole.store.trail import TrailQuery, TrailRow
@@ -39,6 +40,15 @@ class Records(Protocol):
 def records(desk: Desk) -> Records:
     """The trail behind *desk*, to verify it: that tells nothing of what is on it."""
     return cast("Records", desk.store)
+
+
+async def restored(desk: Desk, found: Intact | Broken) -> int | None:
+    """The row of the last restore, where that may be why another end was *found* than is known outside."""
+    if isinstance(found, Intact) or found.fault not in (Fault.CUT_OFF, Fault.REPLACED):
+        return None
+    restores = TrailQuery(events=frozenset({Event.RESTORED}), newest_first=True, limit=1)
+    rows = await records(desk).trail(restores)
+    return rows[0].seq if rows and rows[0].seq <= found.seq else None
 
 
 async def consulted(desk: Desk, query: TrailQuery) -> Records:

@@ -75,15 +75,21 @@ def _verify(context: typer.Context, *, as_json: bool) -> None:
     from keyhole.cli import records  # noqa: PLC0415 - the same
     from keyhole.store.verify import Broken, Intact  # noqa: PLC0415 - the same
 
-    async def check(desk: Desk) -> Intact | Broken:
+    async def check(desk: Desk) -> tuple[Intact | Broken, int | None]:
         with bars() as bar:
-            return await records.records(desk).verify(bar("verifying the trail"))
+            found = await records.records(desk).verify(bar("verifying the trail"))
+        return found, await records.restored(desk, found)
 
-    found = session(context).at_desk(check)
+    found, restored = session(context).at_desk(check)
     if as_json:
         speech.give_json(records.verdict(found))
     else:
         speech.give(records.said(found))
+    if restored is not None:
+        speech.say(
+            f"a backup was restored before row {restored}, maybe from another node",
+            hint="if trail.head and trail.heads here are from before that, rename them, and verify again",
+        )
     if isinstance(found, Broken):
         raise typer.Exit(1)
     if found.outside is None:

@@ -20,7 +20,7 @@ from typing import Literal
 from keyhole.access.decision import Event, Record
 from keyhole.access.subject import Subject
 from keyhole.app import database_url, now, prepare, signing
-from keyhole.errors import Refused
+from keyhole.errors import Refused, StoreFailed
 from keyhole.gateway import keys_file
 from keyhole.operations.backup import Bar
 from keyhole.operations.opened import record
@@ -211,7 +211,7 @@ def restoration(settings: Settings, file: Path) -> Iterator[Restoration]:
             f"put the backup of {keys_file.NAME} there first",
         )
     ring = keys_file.load(settings.data)
-    with _folder(settings.data) as folder:
+    with _told(), _folder(settings.data) as folder:
         database = folder / "keyhole.db"
         found = seal.unpack(file, signing(ring), database)
         url = f"sqlite:///{database}"
@@ -219,6 +219,15 @@ def restoration(settings: Settings, file: Path) -> Iterator[Restoration]:
             raise Refused(f"the backup was made by a newer version, {found.version}", "restore it with that version")
         migrate(url)
         yield Restoration(settings, folder, ring, found)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """A folder that cannot be written is broken, and no fault of ours."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreFailed(f"the data folder cannot be written: {error.strerror}") from None
 
 
 @contextmanager

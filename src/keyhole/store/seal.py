@@ -63,21 +63,25 @@ def unpack(file: Path, signing: Signing, to: Path | None = None) -> Seal:
 
     Refused, with what is wrong, when it is no backup, not whole, altered, or was made with keys that are not here.
     """
-    try:
-        with file.open("rb") as kept:
-            seal = _read(file, kept)
-            if seal.key not in signing.keys:
-                raise Refused(
-                    f"{file} was made with a key that is not in keys.json",
-                    "put the backup of keys.json that belongs to it in the data folder",
-                )
-            kept.seek(0)
-            whole = (seal.size, seal.content) == _digest(kept, to, seal.size)
-    except OSError as error:
-        raise Refused(f"{file} cannot be read: {error.strerror}", _OTHER) from None
+    with _opened(file) as kept:
+        seal = _read(file, kept)
+        if seal.key not in signing.keys:
+            raise Refused(
+                f"{file} was made with a key that is not in keys.json",
+                "put the backup of keys.json that belongs to it in the data folder",
+            )
+        kept.seek(0)
+        whole = (seal.size, seal.content) == _digest(kept, to, seal.size)
     if not whole or not hmac.compare_digest(seal.seal.encode(), seal.by(signing).encode()):
         raise Refused(f"{file} is damaged, or was altered", "use another backup")
     return seal
+
+
+def _opened(file: Path) -> BinaryIO:
+    try:
+        return file.open("rb")
+    except OSError as error:
+        raise Refused(f"{file} cannot be read: {error.strerror}", _OTHER) from None
 
 
 def _read(file: Path, kept: BinaryIO) -> Seal:
