@@ -16,6 +16,7 @@ CONFIRMED_FOR = 1.0
 
 _MOST_ROWS = 10_000
 _RETRY_AFTER = 0.25
+_ROLES = ("roles", "")
 
 Row = TypeVar("Row", Share, Visit, ApiKey, RoleBook)
 
@@ -103,7 +104,7 @@ class Current:
 
     async def role_book(self) -> RoleBook | None:
         """The Explorer's roles in force, or None while nobody has changed them."""
-        return await self._row("roles", "", lambda _: self._rows.role_book())
+        return await self._row(*_ROLES, lambda _: self._rows.role_book())
 
     async def visit(self, visit_id: str) -> tuple[Visit, Share | None] | None:
         """The visit with its share (None for a visit of staff), or None when there is no such visit."""
@@ -129,6 +130,10 @@ class Current:
     def _make_room(self) -> None:
         while len(self._held) >= _MOST_ROWS:
             del self._held[next(iter(self._held))]
+
+    def forget_roles(self) -> None:
+        """Read the Explorer's roles again next time."""
+        self._held.pop(_ROLES, None)
 
     def forget(self, ids: Iterable[str]) -> None:
         """Read these rows again next time: this process has just changed them."""

@@ -12,6 +12,7 @@ from keyhole.access.subject import Kind, Subject
 from keyhole.sharing.token import Creation
 
 _GIVES = ALLOWS[ShareKind.DOWNLOAD] | {Action.SHARE}
+_CHANGES_ROLES = frozenset({Action.ADMINISTER})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +39,9 @@ class Caller:
         return Subject(Kind.SERVER, self.principal, frozenset({self.principal}))
 
     def grants(self) -> tuple[Grant, ...]:
-        """What it may give away: any study of its archive to look at or to keep, unless its links are switched off."""
-        if self.creation is Creation.OFF:
-            return ()
-        return (Grant(self.principal, _GIVES, Resource.whole(self.archive), f"settings of {self.principal}"),)
+        """What it may give away: any study of its archive to look at or to keep, unless its links are switched off.
+
+        And that it may change the Explorer's roles, for people whom it found to be administrators itself.
+        """
+        actions = _CHANGES_ROLES if self.creation is Creation.OFF else _CHANGES_ROLES | _GIVES
+        return (Grant(self.principal, actions, Resource.whole(self.archive), f"settings of {self.principal}"),)
