@@ -313,6 +313,18 @@ async def test_keys_come_back_as_they_were_kept_oldest_first(store: Store) -> No
     assert await events(store) == [Event.KEY_CREATED] * 3
 
 
+async def test_visits_of_staff_are_found_by_when_they_were_made(store: Store) -> None:
+    one = await added(store)
+    begun = visit(one)
+    await store.begin_visit(begun, NOW, record())
+    early, late = visit(created_at=NOW - HOUR), visit(created_at=NOW + HOUR)
+    for each in (late, early):
+        await store.prepare_visit(each, record())
+    assert await store.visits_of_staff(NOW - HOUR) == [early, late]
+    assert await store.visits_of_staff(NOW - HOUR + timedelta(microseconds=1)) == [late]
+    assert await store.visits_of_staff(NOW + 2 * HOUR) == []
+
+
 async def test_revoking_a_key_ends_it_and_the_visits_it_made_once(store: Store) -> None:
     one = key()
     await store.add_key(one, record())

@@ -16,6 +16,7 @@ from keyhole.access.resource import Action, Resource
 from keyhole.access.share import ALLOWS, Share, ShareChange, ShareKind, Visit
 from keyhole.access.subject import Subject
 from keyhole.errors import Refused
+from keyhole.gateway.audit_desk import AuditDesk
 from keyhole.gateway.client import LOCAL, Client
 from keyhole.gateway.key_desk import KeyDesk
 from keyhole.gateway.office import NotAllowed, NotFound, Store, TrailRows
@@ -36,7 +37,7 @@ _LOOKING = sorted(ALLOWS[ShareKind.VIEW])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Desk(KeyDesk, TrailDesk):
+class Desk(KeyDesk, TrailDesk, AuditDesk):
     """One per process.
 
     Methods raise :class:`NotAllowed`, :class:`NotFound` or :class:`keyhole.errors.Refused` for what cannot be,

@@ -50,6 +50,9 @@ class Visits(Protocol):
     async def visits(self, share_id: str) -> Sequence[Visit]:
         """The visits of a share, oldest first."""
 
+    async def visits_of_staff(self, since: datetime) -> Sequence[Visit]:
+        """The visits without a share that were made at *since* or later, oldest first."""
+
     async def begin_visit(
         self, visit: Visit, now: datetime, record: Record, *, link_generation: int | None = None
     ) -> Share | Reason:

@@ -114,6 +114,10 @@ class DatabaseStore:
         """The visits of a share, oldest first."""
         return await self._readers.read(lambda tx: visits.of_share(tx, share_id))
 
+    async def visits_of_staff(self, since: datetime) -> Sequence[Visit]:
+        """The visits without a share that were made at *since* or later, oldest first."""
+        return await self._readers.read(lambda tx: visits.of_staff(tx, since))
+
     async def begin_visit(
         self, visit: Visit, now: datetime, record: Record, *, link_generation: int | None = None
     ) -> Share | Reason:

@@ -131,6 +131,11 @@ class MemoryStore:
         """The visits of a share, oldest first."""
         return sorted((visit for visit in self._visits.values() if visit.share == share_id), key=_age)
 
+    async def visits_of_staff(self, since: datetime) -> Sequence[Visit]:
+        """The visits without a share that were made at *since* or later, oldest first."""
+        made = (visit for visit in self._visits.values() if visit.share is None and visit.created_at >= since)
+        return sorted(made, key=_age)
+
     async def begin_visit(
         self, visit: Visit, now: datetime, record: Record, *, link_generation: int | None = None
     ) -> Share | Reason:

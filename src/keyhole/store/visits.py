@@ -24,6 +24,9 @@ _generation = bindparam("link_generation", type_=schema.shares.c.generation.type
 
 _ONE = Statement(select(schema.visits).where(_v.id == bindparam("visit")))
 _OF_SHARE = Statement(select(schema.visits).where(_v.share == bindparam("of_share")).order_by(_v.created_at, _v.id))
+_OF_STAFF = Statement(
+    select(schema.visits).where(_v.share.is_(None), _v.created_at >= _now).order_by(_v.created_at, _v.id)
+)
 _SHARE = Statement(select(schema.shares).where(_s.id == bindparam("share")))
 _COUNT = Statement(
     update(schema.shares)
@@ -75,6 +78,11 @@ def one(tx: Transaction, visit_id: str) -> Visit | None:
 def of_share(tx: Transaction, share_id: str) -> list[Visit]:
     """The visits of a share, oldest first."""
     return [to_visit(row) for row in tx.rows(_OF_SHARE, {"of_share": share_id})]
+
+
+def of_staff(tx: Transaction, since: datetime) -> list[Visit]:
+    """The visits without a share that were made at *since* or later, oldest first."""
+    return [to_visit(row) for row in tx.rows(_OF_STAFF, {"now": micros(since)})]
 
 
 def begin(tx: Change, visit: Visit, now: datetime, record: Record, link_generation: int | None) -> Share | Reason:

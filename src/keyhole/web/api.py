@@ -15,6 +15,7 @@ from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
+from keyhole.access.resource import Resource
 from keyhole.access.share import ShareChange
 from keyhole.access.subject import Subject
 from keyhole.errors import KeyholeError
@@ -22,6 +23,7 @@ from keyhole.gateway.client import Client, client_of
 from keyhole.gateway.decisions import Decisions
 from keyhole.gateway.desk import Desk, ShareOrder
 from keyhole.web import decisions, shapes, studies, trouble
+from keyhole.web import who_can as reaching
 from keyhole.web.door import OPENAPI, Door, Identity, Refuse
 from keyhole.web.trouble import Problem
 
@@ -151,6 +153,17 @@ async def find_studies(asks: Asks, wanted: Annotated[shapes.StudySearch, Query()
     archive = wanted.archive or asks.archive
     found = await asks.desk.find_studies(asks.subject, archive, studies.query(wanted), asks.client)
     return shapes.StudyList(studies=[studies.plain(item) for item in found])
+
+
+@routes.get("/studies/{study}/who-can", tags=["studies"], summary="List who can reach a study")
+async def who_can(
+    asks: Asks,
+    study: Annotated[shapes.UID, Path(description="StudyInstanceUID")],
+    wanted: Annotated[reaching.WhoCanQuery, Query()],
+) -> reaching.Reaching:
+    """Needs the right to audit. Every live grant with its cause; that it was asked is on the trail."""
+    resource = Resource.of(wanted.archive or asks.archive, study)
+    return reaching.Reaching.of(await asks.desk.who_can(asks.subject, resource, wanted.action, asks.client))
 
 
 @routes.post("/decisions", tags=["decisions"], summary="Ask what others may do")

@@ -295,7 +295,7 @@ async def test_a_visit_is_prepared_for_a_minute(reader: Client) -> None:
 
 async def test_a_visit_of_an_unknown_study_is_not_prepared(reader: Client, world: World) -> None:
     assert told(await reader.ask("POST", "/api/v1/visits", {"studies": ["5.5"]})) == (404, "not-found")
-    assert world.rows.visits == {}
+    assert world.rows.held_visits == {}
 
 
 async def test_studies_are_found_in_plain_names(reader: Client) -> None:

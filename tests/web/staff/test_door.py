@@ -57,7 +57,7 @@ async def test_a_visit_is_no_member_of_staff(stranger: Client, world: World) -> 
     visit = Visit(
         id=UNKNOWN, digest=b"", subject="share:x", archive="main", created_at=NOW, ends_at=NOW, share="x" * 16
     )
-    world.rows.visits[visit.id] = visit
+    world.rows.held_visits[visit.id] = visit
     assert told(await stranger.ask("GET", SHARES, None, bearer(f"khv_{UNKNOWN}_{'a' * 32}"))) == (403, "ceiling")
 
 
@@ -175,6 +175,7 @@ async def test_the_document_needs_no_key_and_tells_of_every_route(stranger: Clie
         "/api/v1/visits",
         "/api/v1/studies",
         "/api/v1/decisions",
+        "/api/v1/studies/{study}/who-can",
     }
 
 

@@ -61,7 +61,7 @@ class Rows:
     """The store, as far as a desk needs it."""
 
     held: dict[str, Share] = field(default_factory=dict)
-    visits: dict[str, Visit] = field(default_factory=dict)
+    held_visits: dict[str, Visit] = field(default_factory=dict)
     held_keys: dict[str, ApiKey] = field(default_factory=dict)
     trail: list[Row] = field(default_factory=list)
     broken: bool = False
@@ -106,18 +106,24 @@ class Rows:
         )
         return self.held[share_id]
 
+    async def visits(self, share_id: str) -> Sequence[Visit]:
+        return [visit for visit in self.held_visits.values() if visit.share == share_id]
+
+    async def visits_of_staff(self, since: datetime) -> Sequence[Visit]:
+        return [visit for visit in self.held_visits.values() if visit.share is None and visit.created_at >= since]
+
     async def generation(self) -> int:
         return 1
 
     async def visit(self, visit_id: str) -> Visit | None:
-        return self.visits.get(visit_id)
+        return self.held_visits.get(visit_id)
 
     async def timeline(self, share_id: str) -> Sequence[Row]:
         return [row for row in self.trail if row.record.share == share_id]
 
     async def prepare_visit(self, visit: Visit, record: Record) -> None:
         await self.append([record])
-        self.visits[visit.id] = visit
+        self.held_visits[visit.id] = visit
 
     async def key(self, key_id: str) -> ApiKey | None:
         return self.held_keys.get(key_id)
@@ -203,8 +209,8 @@ class World:
                 return Holder(ANONYMOUS, ())
 
     def _holder(self, name: str, secret: Secret) -> Holder | Deny:
-        if name in self.rows.visits:
-            return Holder(self.rows.visits[name].as_subject(), ())
+        if name in self.rows.held_visits:
+            return Holder(self.rows.held_visits[name].as_subject(), ())
         key = self.rows.held_keys.get(name)
         who = Reason.BAD_CREDENTIAL if key is None else apikey.verify(key, secret, self.now)
         return Holder(who, ()) if isinstance(who, Subject) else Deny(who)
