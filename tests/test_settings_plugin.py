@@ -94,3 +94,9 @@ def test_what_types_open_can_be_changed(enough: dict[str, str], tmp_path: Path) 
 @pytest.mark.parametrize("types", ["inbox-link=landing", "stone-viewer-publication=on", "viewer-instant-link=landing"])
 def test_what_types_cannot_open_is_told(enough: dict[str, str], tmp_path: Path, types: str) -> None:
     assert "KEYHOLE_PLUGIN_TYPES" in problem(enough | {"KEYHOLE_PLUGIN_TYPES": types}, tmp_path)
+
+
+def test_those_who_show_nothing_have_no_role_unless_it_is_said(enough: dict[str, str], tmp_path: Path) -> None:
+    assert load(enough, tmp_path).plugin_anonymous_roles == frozenset()
+    found = load(enough | {"KEYHOLE_PLUGIN_ANONYMOUS_ROLES": "uploader, guest"}, tmp_path).plugin_anonymous_roles
+    assert found == {"uploader", "guest"}

@@ -89,6 +89,10 @@ class PluginSettings(BaseModel):
     plugin_profile_validity: int = Field(
         5, ge=1, le=10, description="seconds for which Orthanc remembers what a user may do"
     )
+    plugin_anonymous_roles: Annotated[frozenset[str], BeforeValidator(values.names)] = Field(
+        frozenset(),
+        description="roles of those who show Orthanc nothing, separated by commas: everybody may then do what these may",
+    )
     plugin_types: _Types = Field(
         {}, description="what links of a type open: `TYPE=landing`, `TYPE=direct` or `TYPE=off`, separated by commas"
     )

@@ -72,7 +72,7 @@ def _default(field: FieldInfo) -> str:
     value = field.default
     if field.is_required():
         return "**required**"
-    if value is None or value in ({}, ()):
+    if value is None or value in ({}, (), frozenset()):
         return ""
     if isinstance(value, bool):
         return "`yes`" if value else "`no`"

@@ -251,6 +251,11 @@ def pairs(value: object) -> object:
     return {name.strip(): text.strip() for name, _, text in parts}
 
 
+def names(value: object) -> object:
+    """Names separated by commas; anything else is left to its type."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
 def token_types(types: Mapping[str, Opens]) -> Mapping[str, Opens]:
     """What types of links open, of those types that there are."""
     for name, opens in types.items():
