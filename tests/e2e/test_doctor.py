@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import ssl
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -46,6 +47,13 @@ def examined(environment: Mapping[str, str], *words: str) -> dict[str, dict[str,
 
 def severities(found: Mapping[str, Mapping[str, Any]], *checks: str) -> list[str | None]:
     return [found.get(check, {}).get("severity") for check in checks]
+
+
+def has_other_addresses() -> bool:
+    """Whether this machine is in a network; asked in a process whose sockets are not guarded."""
+    code = "from keyhole.operations.doctor.archives import own_addresses as own; print(len(own()))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.strip() != "0"
 
 
 @pytest.fixture
@@ -93,12 +101,11 @@ class TestOrthanc:
         assert severities(found, "archive-open", "archive-answers") == ["ok", "error"]
         assert "credentials" in found["archive-answers"]["fact"]
 
-    @pytest.mark.parametrize(
-        ("remote", "severity"), [(False, "warning"), (True, "error")], ids=["on the loopback", "to the network"]
-    )
-    def test_that_asks_nobody_is_told(self, place: dict[str, str], tmp_path: Path, remote: bool, severity: str) -> None:
+    @pytest.mark.parametrize("remote", [False, True], ids=["on the loopback", "to the network"])
+    def test_that_asks_nobody_is_told(self, place: dict[str, str], tmp_path: Path, remote: bool) -> None:
         with orthanc(tmp_path, AuthenticationEnabled=False, RemoteAccessAllowed=remote) as running:
             found = examined({**place, "KEYHOLE_ARCHIVE": running.root})
+        severity = "error" if remote and has_other_addresses() else "warning"
         assert severities(found, "archive-open", "archive-answers") == [severity, "ok"]
         assert "AuthenticationEnabled" in found["archive-open"]["advice"]
         assert "DICOMweb" in found["archive-open"]["fact"]
