@@ -111,3 +111,24 @@ def test_an_altered_row_is_found(happened: Path, here: Run) -> None:
     assert (result.status, result.out) == (1, "broken: row 3 was altered, or is not in its place\n")
     result = here(["trail", "--verify", "--json"], "")
     assert (result.status, result.out) == (1, '{"intact": false, "row": 3, "fault": "altered"}\n')
+
+
+def test_what_was_asked_for_others_is_no_access(environment: Path, here: Run) -> None:
+    about = {"about": f"visit:{VISIT}", "asked": "retrieve"}
+    key: dict[str, object] = {"subject": "key:worklist", "detail": about}
+    asked = [
+        seen(Event.ASKED, 1, Action.ASK, **key),
+        seen(Event.COUNT, 2, Action.ASK, times=40, **key),
+        seen(Event.ASKED, 3, Action.ASK, reason=Reason.NO_GRANT, times=2, **key),
+        seen(Event.ASKED, 4, Action.ASK, reason=Reason.NO_GRANT, times=3, **key),
+        seen(Event.GRANTS_READ, 5, Action.AUDIT, subject="user:anna", detail={"asked": "download"}),
+    ]
+    asyncio.run(_append(asked))
+    lines = [" ".join(line.split()) for line in here(["trail"], "").out.splitlines()]
+    what = f"key:worklist share:{SHARE} 1.2.3"
+    assert lines[1:5] == [
+        f"2026-03-01 12:01 to 12:02 asked {what} about visit:{VISIT}, may retrieve",
+        f"2026-03-01 12:03 asked: no-grant {what} 2 times, about visit:{VISIT}, may retrieve",
+        f"2026-03-01 12:04 asked: no-grant {what} 3 times, about visit:{VISIT}, may retrieve",
+        f"2026-03-01 12:05 grants read user:anna share:{SHARE} 1.2.3 may download",
+    ]

@@ -13,6 +13,7 @@ from keyhole.web.shapes import TrailRow
 
 _ROOM_FOR_LINES = 160
 _COUNTED = (Event.ACCESS, Event.SEARCH, Event.EXPORT, Event.COUNT)
+_SUMMED = (Event.REFUSAL, Event.ASKED)
 _SAID = {Event.REFUSAL: "refused"}
 
 
@@ -36,7 +37,7 @@ def summed(rows: Iterable[TrailRow]) -> list[Happening]:
     running: dict[tuple[object, ...], Happening] = {}
     for row in rows:
         record = row.record
-        place = running.get(_access(record)) if record.event in _COUNTED else None
+        place = running.get(_access(record)) if _counted(record) else None
         if place is None:
             place = running[_access(record)] = Happening(record, record.at, row.erased)
             happenings.append(place)
@@ -46,15 +47,21 @@ def summed(rows: Iterable[TrailRow]) -> list[Happening]:
     return happenings
 
 
+def _counted(record: Record) -> bool:
+    """Whether COUNT rows may continue *record*: what was refused is summed up in its own row."""
+    return record.event in _COUNTED or (record.event is Event.ASKED and record.reason is None)
+
+
 def _access(record: Record) -> tuple[object, ...]:
-    done = _done(record) if record.event in _COUNTED else None
-    return (done, record.subject, record.archive, record.study, record.at.date())
+    done = _done(record) if _counted(record) else None
+    asked = record.detail.get("about"), record.detail.get("asked")
+    return (done, record.subject, record.archive, record.study, record.at.date(), *asked)
 
 
 def _done(record: Record) -> str:
     """What a counted *record* is about, in a word."""
-    if record.action is Action.SEARCH:
-        return "searched"
+    if record.action in (Action.SEARCH, Action.ASK):
+        return "searched" if record.action is Action.SEARCH else "asked"
     # Who only asks how long a download would be has not made one: that is an ACCESS.
     return "downloaded" if record.action is Action.DOWNLOAD and record.event is not Event.ACCESS else "saw"
 
@@ -115,7 +122,7 @@ def _more(one: Happening) -> list[str]:
     counted = (
         speech.plural(one.images, "image") if one.images else "",
         speech.size(one.bytes) if one.bytes else "",
-        f"{record.times} times" if record.event is Event.REFUSAL and record.times > 1 else "",
+        f"{record.times} times" if record.event in _SUMMED and record.times > 1 else "",
     )
     details = (_detail(name, text) for name, text in record.detail.items())
     return list(filter(None, (*counted, *details)))
@@ -127,6 +134,7 @@ def _time_in(text: str) -> str:
 
 _DETAILS: Mapping[str, Callable[[str], str]] = {
     "resources": lambda _: "",
+    "asked": lambda text: f"may {text}",
     "expires_at": lambda text: f"ends {_time_in(text)}",
     "not_before": lambda text: f"not before {_time_in(text)}",
     "max_visits": lambda text: "" if text == "unlimited" else speech.plural(int(text), "opening"),
