@@ -1,7 +1,8 @@
 """The table of DICOMweb (PS3.18 sections 9 to 11): which paths there are, and what asking for one means.
 
 Left out on purpose, hence refused: deletion (not in the standard), work items, MPR and 3D renderings, bulk data of
-whole studies and series, WADO-URI, whose parents an archive need not check.
+whole studies and series. WADO-URI, whose parents an archive need not check, is understood as a row of this table
+(:mod:`keyhole.dicom.wado_uri`).
 """
 
 from __future__ import annotations
