@@ -211,10 +211,10 @@ class TestTheEnd:
         assert b"SECRET" not in b"".join(sent)
         assert [row.reason for row in await gate.trail(Event.FAILURE)] == [Reason.FOREIGN_ANSWER]
 
-    async def test_a_foreign_instance_alone_is_a_bad_gateway(self, gate: Gate, keeper: Visitor) -> None:
+    async def test_a_foreign_instance_alone_is_not_there(self, gate: Gate, keeper: Visitor) -> None:
         gate.archive.answers[INSTANCE] = of(body(file(2)), content_type=STORED)
         for accept in ("application/dicom", *WHOLE.values()):
-            assert (await gate.get(keeper, INSTANCE, {"accept": accept})).status == 502
+            assert (await gate.get(keeper, INSTANCE, {"accept": accept})).status == 404
 
     @pytest.mark.parametrize("content_type", ["application/dicom", "text/html", "application/zip"])
     async def test_an_answer_without_parts_is_none(self, gate: Gate, keeper: Visitor, content_type: str) -> None:

@@ -47,7 +47,7 @@ STATUS: Mapping[Reason, int] = {
     Reason.TOO_MANY: 429,
     Reason.SLOW_READER: 429,
     Reason.ARCHIVE_FAILED: 502,
-    Reason.FOREIGN_ANSWER: 502,
+    Reason.FOREIGN_ANSWER: 404,  # there is such a thing elsewhere: nobody is to learn that
     Reason.ARCHIVE_TIMEOUT: 504,
     Reason.STORE_FAILED: 503,
     Reason.FAULT: 500,
