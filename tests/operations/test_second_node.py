@@ -36,6 +36,11 @@ def states(server: Keyhole) -> dict[str, str]:
     return {row["id"]: row["state"] for row in rows}
 
 
+def opens(server: Keyhole, link: str) -> None:
+    """The link opens there, at the latest once the ring's file has been read again."""
+    wait_until(lambda: server.try_open(link).status == 201, 10, f"{share_id(link)} does not open")
+
+
 def test_a_second_node_gets_the_keys_and_follows_their_renewal_without_a_gap(
     tmp_path: Path, archive: Mapping[str, str], postgresql_url: str
 ) -> None:
@@ -49,11 +54,11 @@ def test_a_second_node_gets_the_keys_and_follows_their_renewal_without_a_gap(
             assert states(two)[key] == "prepared"
             one.run("keys", "rotate")
             second = one.share(STUDY)
-            wait_until(lambda: two.try_open(second).status == 201, 10, "the second node lacks the prepared key")
+            opens(two, second)
             installed(given(one, tmp_path), two)
             assert states(two) == states(one)
             third = two.share(STUDY)
             for link in (first, second, third):
-                wait_until(lambda link=link: one.try_open(link).status == 201, 10, f"{share_id(link)} does not open")
-                wait_until(lambda link=link: two.try_open(link).status == 201, 10, f"{share_id(link)} does not open")
+                opens(one, link)
+                opens(two, link)
             two.verify_trail()
