@@ -29,10 +29,12 @@ def doctor(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and errors.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Look over settings, archives, database, keys and a running server, and say what to do.
+    """Look everything over, and say what to do.
 
-    Works whether or not a server runs, and takes half a minute at most. Nothing is changed, but what archives are able
-    to do is kept in the data folder. Exit status: 0 nothing worse than a note, 1 warnings, 2 errors.
+    Settings, archives, database, keys, trail, viewer and a running server, if there is one; in half a minute at most.
+    Nothing is changed, but what archives are able to do is kept in the data folder.
+
+    Exit status: 0 nothing worse than a note, 1 warnings, 2 errors.
     """
     chapters = _examined(session(context))
     status = STATUS[worst(chapters)]
