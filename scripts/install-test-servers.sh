@@ -14,6 +14,7 @@ declare -A NEEDED=(
   [/usr/share/orthanc/plugins/libOrthancDicomWeb.so]=orthanc-dicomweb
   [/usr/bin/pg_ctlcluster]=postgresql
   [/usr/sbin/nginx]=nginx
+  [/usr/sbin/ip]=iproute2
   [/usr/sbin/pgbouncer]=pgbouncer
   [/usr/bin/wrk]=wrk
   [/usr/bin/dcmodify]=dcmtk

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Playwright, sync_playwright
 
 from tests.e2e import dataset
 from tests.postgres import postgres, postgresql_url
@@ -32,8 +30,8 @@ ARCHIVES = ("folder", "orthanc_debian", "orthanc_trixie")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put what needs the browser last: once it runs, its driver's loop does, and no other can in this thread."""
-    items.sort(key=lambda item: "browser" in getattr(item, "fixturenames", ()))
+    """Put what needs a browser last: once its driver runs, so does its loop, and no other can in this thread."""
+    items.sort(key=lambda item: "driver" in getattr(item, "fixturenames", ()))
 
 
 @pytest.fixture(scope="session")
@@ -83,10 +81,17 @@ def leaky_archive() -> Iterator[Leaky]:
 
 
 @pytest.fixture(scope="session")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """Debian's Chromium, headless; software rendering works by itself."""
-    with ExitStack() as stack:
-        driver = stack.enter_context(sync_playwright())
-        running: Any = driver.chromium.launch(executable_path=CHROMIUM, headless=True, args=list(FLAGS))
-        stack.callback(running.close)
+def driver() -> Iterator[Playwright]:
+    """What starts browsers. There can be one only."""
+    with sync_playwright() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def browser(driver: Playwright) -> Iterator[Browser]:
+    """Debian's Chromium, headless; software rendering works by itself."""
+    running = driver.chromium.launch(executable_path=CHROMIUM, headless=True, args=list(FLAGS))
+    try:
+        yield running
+    finally:
+        running.close()

@@ -95,9 +95,11 @@ class Visitor:
 
 
 @contextmanager
-def visitor(browser: Browser, server: Keyhole) -> Iterator[Visitor]:
-    """A visitor with an empty browser."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800}, locale="en-GB")
+def visitor(browser: Browser, server: Keyhole, *, clicks_through: bool = False) -> Iterator[Visitor]:
+    """A visitor with an empty browser; one who *clicks_through* goes on where a certificate is self-signed."""
+    context = browser.new_context(
+        viewport={"width": 1280, "height": 800}, locale="en-GB", ignore_https_errors=clicks_through
+    )
     page = context.new_page()
     who = Visitor(server, context, page)
     page.on("console", who._console)

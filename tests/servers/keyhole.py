@@ -77,7 +77,7 @@ class Keyhole:
     @property
     def public_url(self) -> str:
         """Where recipients reach it."""
-        return f"http://127.0.0.1:{self.port}"
+        return self.environment["KEYHOLE_PUBLIC_URL"]
 
     # -- the command line
 
@@ -211,8 +211,7 @@ def share_id(link: str) -> str:
     return link.partition("#")[0].rpartition("/")[2]
 
 
-@contextmanager
-def keyhole(
+def at_rest(
     folder: Path,
     archive: Mapping[str, str],
     *,
@@ -220,8 +219,8 @@ def keyhole(
     database: str | None = None,
     options: Sequence[str] = (),
     **more: str,
-) -> Iterator[Keyhole]:
-    """Serve *archive* (its settings) with data in *folder*; look for leaks when it is over."""
+) -> Keyhole:
+    """A Keyhole before *archive* (its settings) that was never started, with an empty data folder in *folder*."""
     port, staff_port, internal_port = free_port(), free_port(), free_port()
     data = folder / "data"
     data.mkdir(parents=True, exist_ok=True)
@@ -246,6 +245,21 @@ def keyhole(
 
     process = Process([str(COMMAND), "serve", *options], folder / "keyhole.log", ready, environment)
     server = Keyhole(environment, port, staff_port, internal_port, data, process)
-    with process:
+    return server
+
+
+@contextmanager
+def keyhole(
+    folder: Path,
+    archive: Mapping[str, str],
+    *,
+    workers: int = 1,
+    database: str | None = None,
+    options: Sequence[str] = (),
+    **more: str,
+) -> Iterator[Keyhole]:
+    """Serve *archive* (its settings) with data in *folder*; look for leaks when it is over."""
+    server = at_rest(folder, archive, workers=workers, database=database, options=options, **more)
+    with server.process:
         yield server
     assert not server.leaks()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -17,10 +18,14 @@ _STOPS_WITHIN = 15
 
 
 def free_port() -> int:
-    """A TCP port of the loopback that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port of the loopback that nobody uses now.
+
+    Below those that the system gives to clients, so that none takes it while a server that is started again is down.
+    """
+    while True:
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", 10_000 + secrets.randbelow(20_000)))
+            return int(probe.getsockname()[1])
 
 
 def listens(port: int) -> bool:
@@ -82,6 +87,13 @@ class Process:
     def said(self) -> str:
         """Everything the program has written so far."""
         return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    def kill(self) -> None:
+        """End it and its whole process group without a warning; it can be started again."""
+        child, self._child = self._child, None
+        if child is not None:
+            os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
 
     def stop(self) -> None:
         """Ask it to end, and end it when it does not; its whole process group with it."""

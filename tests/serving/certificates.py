@@ -12,12 +12,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 
-def self_signed(folder: Path, name: str = "site", password: bytes | None = None) -> tuple[Path, Path]:
-    """A certificate for localhost, and its key."""
+def self_signed(
+    folder: Path, name: str = "site", password: bytes | None = None, address: str = "127.0.0.1"
+) -> tuple[Path, Path]:
+    """A certificate for localhost and *address*, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     begin = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
-    names = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))])
+    names = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ip_address(address))])
     certificate = (
         x509.CertificateBuilder()
         .subject_name(subject)
