@@ -25,9 +25,10 @@ def backup(
     *,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write a backup of shares, visits, keys of programs and the trail, while Keyhole runs.
+    """Write a backup, while Keyhole runs.
 
-    The keys that links are derived from are left out: see keyhole backup-keys.
+    Of shares, visits, keys of programs and the trail. The keys that links are derived from are left out: see keyhole
+    backup-keys.
     """
     from keyhole.cli.records import said  # noqa: PLC0415 - half a second that --help need not wait for
     from keyhole.operations.backup import back_up  # noqa: PLC0415 - the same
@@ -80,10 +81,11 @@ def restore(
         bool, typer.Option("--unverified", help="Restore a trail that does not verify all the same.")
     ] = False,
 ) -> None:
-    """Restore a backup, on SQLite or PostgreSQL, wherever it was made. Stop Keyhole first.
+    """Restore a backup.
 
-    Without --yes, lists the shares that would live again and changes nothing. All visits end. What was withdrawn,
-    revoked or counted since the backup stays so, where the present database can be read.
+    On SQLite or PostgreSQL, wherever it was made; stop Keyhole first. Without --yes, lists the shares that would live
+    again and changes nothing. All visits end. What was withdrawn, revoked or counted since the backup stays so, where
+    the present database can be read.
     """
     from keyhole.operations.restore import restoration  # noqa: PLC0415 - half a second that --help need not wait for
 
