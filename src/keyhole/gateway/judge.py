@@ -17,7 +17,7 @@ from keyhole.gateway import fault
 from keyhole.gateway.client import LOCAL
 from keyhole.gateway.identify import NOBODY, Holder, Identity, Standing
 from keyhole.gateway.incoming import Incoming, incoming
-from keyhole.gateway.question import Unasked, Understanding
+from keyhole.gateway.question import Unasked, Understanding, understand
 from keyhole.identity.credential import Headers
 
 
@@ -94,9 +94,11 @@ class Judge:
     async def _judged(self, standing: Standing, request: Incoming, archive: str | None) -> Judgement:
         holder, about = standing.holder, standing.holder.subject.name
         meant = self.understanding if archive is None else replace(self.understanding, default_archive=archive)
-        question = await meant(request, holder)
         if standing.ended is not None:
-            return Judgement(Deny(standing.ended), about, holder, question.ask)
+            # Nothing is looked up for whom nothing is open, here or in the gateway.
+            ask = understand(request, holder, meant.default_archive).ask
+            return Judgement(Deny(standing.ended), about, holder, ask)
+        question = await meant(request, holder)
         if isinstance(question, Unasked):
             return Judgement(Deny(question.reason), about, holder, question.ask, question.detail)
         if archive not in (None, question.ask.resource.archive):
@@ -124,6 +126,7 @@ class Judge:
 
 
 def _request(sent: Sent) -> Incoming:
-    path, _, query = sent.target.partition("?")
-    scope = {"method": sent.method, "raw_path": path.encode(), "query_string": query.encode(), "headers": ()}
+    # Whatever was typed or sent is bytes; what is no text is no path either, and is refused as such.
+    path, _, query = sent.target.encode("utf-8", "surrogatepass").partition(b"?")
+    scope = {"method": sent.method, "raw_path": path, "query_string": query, "headers": ()}
     return incoming(scope, lambda _: LOCAL)

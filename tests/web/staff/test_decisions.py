@@ -272,6 +272,12 @@ async def test_an_unclear_question_is_refused_and_asks_nothing(desk: Desk, quest
     assert await desk.gate.trail(Event.ASKED) == []
 
 
+@pytest.mark.parametrize("field", ["path", "bearer", "method"])
+async def test_half_a_character_breaks_nothing(desk: Desk, field: str) -> None:
+    question = {"subject": f"key:{'a' * 16}", field: "\ud800"}
+    assert (await desk.ask(question)).status in {400, 422}
+
+
 @pytest.mark.parametrize("count", [0, 101])
 async def test_there_is_at_least_one_question_and_at_most_a_hundred(desk: Desk, count: int) -> None:
     assert told(await desk.ask(*[{"subject": f"key:{'a' * 16}"}] * count)) == (422, "invalid")
@@ -307,6 +313,15 @@ async def test_who_asks_too_often_has_to_wait_as_long_as_told(desk: Desk) -> Non
     assert (await desk.ask(*questions)).status == 200
     [refusal] = await desk.gate.trail(Event.REFUSAL)
     assert (refusal.reason, refusal.action) == (Reason.TOO_MANY, Action.ASK)
+
+
+async def test_a_flood_that_is_refused_is_summed_up(desk: Desk) -> None:
+    questions = [{"subject": f"key:{'a' * 16}"}] * 100
+    assert (await desk.ask(*questions)).status == 200
+    for _ in range(30):
+        assert (await desk.ask(*questions)).status == 429
+    [refusal] = await desk.gate.trail(Event.REFUSAL)
+    assert refusal.times == 30
 
 
 async def test_another_key_is_not_held_up_by_that(desk: Desk) -> None:
