@@ -62,6 +62,8 @@ class SmallOrthanc:
             "Type": TYPES[level],
             "MainDicomTags": {tag if form else keyword: value},
             PARENTS[level]: name_of(PATIENT, *path[:-1]),
+            "Labels": ["secret"],
+            "AnonymizedFrom": name_of("somebody"),
         }
 
     @asynccontextmanager

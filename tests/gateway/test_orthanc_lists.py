@@ -61,13 +61,16 @@ async def listed(archive: SmallOrthanc, method: str, target: str, scope: Scope, 
         found=found,
         query=understood,
         reach=scope.within(asked),
+        held=scope,
         public_root="",
         resource=asked,
         body=_pieces(body) if body else None,
     )
     fetcher = OrthancFetcher({"main": OrthancSource(archive, lineage)})
     async with fetcher(order) as answer:
-        return json.loads(await read(answer)), answer.foreign
+        received = await read(answer)
+        assert scope.covers(Resource.whole("main")) or b"secret" not in received
+        return json.loads(received), answer.foreign
 
 
 async def read(answer: Answer) -> bytes:

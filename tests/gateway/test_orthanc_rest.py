@@ -120,6 +120,33 @@ class TestWhoMay:
         assert world.server.asked == []
 
 
+class TestWhatOrthancKeepsBesideTheImages:
+    async def test_whoever_has_the_archive_is_told(self, world: World) -> None:
+        key = await world.key("reader")
+        assert (await world.call(key, "GET", f"/studies/{STUDY}")).json()["Labels"] == ["secret"]
+        world.server.answers[f"/studies/{STUDY}/metadata"] = ("application/json", b'{"RemoteIP": "10.0.0.1"}')
+        assert b"10.0.0.1" in (await world.call(key, "GET", f"/studies/{STUDY}/metadata?expand")).body
+
+    async def test_whoever_has_a_part_is_not(self, world: World, visitor: Visitor) -> None:
+        described = (await world.call(visitor.bearer, "GET", f"/studies/{STUDY}")).json()
+        assert described == {name: described[name] for name in ("ID", "Type", "MainDicomTags", "ParentPatient")}
+        assert "secret" not in (await world.call(visitor.bearer, "GET", f"/studies/{STUDY}/series")).text
+        world.server.asked.clear()
+        for below in ("metadata", "metadata/RemoteIP", "labels", "labels/x", "attachments", "attachments/dicom/info"):
+            assert (await world.call(visitor.bearer, "GET", f"/studies/{STUDY}/{below}")).status == 404
+        assert world.forwarded == []
+
+    @pytest.mark.parametrize("body", [b"[]", b"{", b"\xff", b"[" * 10_000])
+    async def test_what_is_no_description_is_a_failure(
+        self, world: World, visitor: Visitor, body: bytes, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await world.call(visitor.bearer, "GET", f"/studies/{STUDY}")  # known to lineage from now on
+        world.server.answers[f"/studies/{STUDY}"] = ("application/json", body)
+        assert (await world.call(visitor.bearer, "GET", f"/studies/{STUDY}")).status == 502
+        monkeypatch.setattr("keyhole.gateway.orthanc_rest.LONGEST_ITEM", 0)
+        assert (await world.call(visitor.bearer, "GET", f"/studies/{STUDY}")).status == 502
+
+
 class TestWhatChanges:
     async def test_an_administrator_deletes_and_labels(self, world: World) -> None:
         key = await world.key("administrator")

@@ -227,6 +227,8 @@ _ARCHIVE: Mapping[str, Call] = MappingProxyType(
 )
 """What is asked of the archive as a whole."""
 
+_KEPT_BESIDE = re.compile(r"/[a-z]+/\{id\}/(?:metadata|attachments|labels|protected)\b")
+
 _OF_RESOURCES = re.compile(r"/(?:patients|studies|series|instances)/\{id\}((?:/frames/\{number\})?)((?:/.*)?)")
 
 
@@ -264,12 +266,14 @@ def call_of(route: Route) -> Call:
 def besides(route: Route) -> Iterator[Action]:
     """What whoever asks for *route* must be allowed to do to the whole archive, besides the action to what is named.
 
-    The bodies of these name other resources, or have the source removed; nobody may do that to a part by naming one.
+    The bodies of some name other resources, or have the source removed: nobody may do that to a part by naming one. And
+    what Orthanc keeps beside the images (who sent them from where, labels, what they were anonymised from) is for those
+    who have the archive.
     """
     if route.action in (Action.MODIFY, Action.ANONYMISE):
         yield route.action
         yield Action.DELETE
-    if route.template == "/tools/create-dicom":
+    if route.template == "/tools/create-dicom" or (route.method == "GET" and _KEPT_BESIDE.match(route.template)):
         yield Action.RETRIEVE
 
 

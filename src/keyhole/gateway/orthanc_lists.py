@@ -29,10 +29,16 @@ MOST_RESULTS: Final = 20_000
 STUDIES_AT_ONCE: Final = 100
 """Studies that one request asks for."""
 
-_LONGEST_ITEM = 4 << 20
+LONGEST_ITEM = 4 << 20
 _LONGEST_ANSWER = 64 << 20
 _UNJUDGED = ("OrderBy", "ResponseContent")
 """What makes an order of things out of scope, or leaves out what an item is judged by."""
+
+_PLAIN = frozenset({"ID", "Type", "Path", "MainDicomTags", "PatientMainDicomTags", "RequestedTags", "FileSize"}) | {
+    *("Series", "Instances", "ParentPatient", "ParentStudy", "ParentSeries"),
+    *("IsStable", "LastUpdate", "IndexInSeries", "ExpectedNumberOfInstances", "Status"),
+}
+"""The fields of a resource that say what it is, and where in the tree."""
 
 _IDENTIFIER = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{8}){4}")
 _OWN = {
@@ -112,7 +118,7 @@ class Lists:
         if place is None or place.level < Level.STUDY or not self._reach.covers(*place.path):
             return
         if _IDENTIFIER.fullmatch(name):
-            kept.setdefault(name, item)
+            kept.setdefault(name, plain(item))
         if len(kept) > MOST_RESULTS:
             raise Unanswerable(Reason.SEARCH_TOO_BROAD)
 
@@ -139,7 +145,7 @@ class Lists:
             judge(answer.status)
             found: list[Item] = []
             counted = ArchiveAnswer(answer.status, answer.content_type, self._counted(answer.body))
-            async for item in items(counted, _LONGEST_ITEM):
+            async for item in items(counted, LONGEST_ITEM):
                 found.append(item)
                 if len(found) > MOST_RESULTS:
                     raise Unanswerable(Reason.SEARCH_TOO_BROAD)
@@ -151,6 +157,14 @@ class Lists:
             if self._received > _LONGEST_ANSWER:
                 raise Unanswerable(Reason.SEARCH_TOO_BROAD)
             yield piece
+
+
+def plain(item: Item) -> Item:
+    """*item* as it is shown to whoever does not have the archive: nothing that Orthanc keeps beside the images.
+
+    Labels, the names of what something was anonymised or modified from, and files on its disk are not theirs to know.
+    """
+    return {name: value for name, value in item.items() if name in _PLAIN}
 
 
 def judge(status: int) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from keyhole.access.decision import Reason
-from keyhole.access.resource import Level, Resource
+from keyhole.access.resource import Action, Level, Resource
 from keyhole.archive.answer import ArchiveAnswer
 from keyhole.dicom.orthanc_call import Body, Call, Form, OrthancQuery, call_of
 from keyhole.dicom.orthanc_find import LONGEST, Find, parse_find, parse_identifier
@@ -24,7 +24,7 @@ from keyhole.gateway.answer import Answer, no_images
 from keyhole.gateway.dicomjson import Item
 from keyhole.gateway.fetch import Fetch, Order, Unanswerable
 from keyhole.gateway.multipart import parameters
-from keyhole.gateway.orthanc_lists import JSON, Lists, Rest, judge
+from keyhole.gateway.orthanc_lists import JSON, LONGEST_ITEM, Lists, Rest, judge, plain
 from keyhole.gateway.question import Lineages
 from keyhole.gateway.reach import Reach
 
@@ -80,7 +80,8 @@ class OrthancFetcher:
         source, route, call = self.sources[order.archive], order.found.route, call_of(order.found.route)
         body = await _understood(order, call)
         asked = order.resource or Resource.whole(order.archive)
-        if route.kind is Kind.LIST and not order.reach.covers(asked):
+        holds_all = order.held.covers(Resource.whole(order.archive))
+        if route.kind is Kind.LIST and not holds_all:
             yield await _cut(source, order, body)
             return
         sending = source.rest.send(
@@ -93,7 +94,8 @@ class OrthancFetcher:
         )
         async with sending as answer:
             judge(answer.status)
-            yield _passed(answer, order, call)
+            described = route.action is Action.RETRIEVE and route.template.endswith("/{id}")
+            yield _passed(answer, order, call) if holds_all or not described else await _plain(answer)
 
 
 def _query(order: Order) -> OrthancQuery:
@@ -161,6 +163,20 @@ def _passed(answer: ArchiveAnswer, order: Order, call: Call) -> Answer:
         images=_one if kind == media.DICOM else no_images,
         fields={**media.SAFETY, "content-disposition": saved},
     )
+
+
+async def _plain(answer: ArchiveAnswer) -> Answer:
+    """The description of one resource, for whoever does not have the archive."""
+    received = bytearray()
+    async for piece in answer.body:
+        received += piece
+        if len(received) > LONGEST_ITEM:
+            raise ArchiveFailed("Orthanc's answer is too long")
+    try:
+        item = msgspec.json.decode(bytes(received), type=Item)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise ArchiveFailed("Orthanc's answer cannot be read") from error
+    return Answer(body=_pieces(msgspec.json.encode(plain(item))), content_type=JSON)
 
 
 def _one() -> int:
