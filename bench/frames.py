@@ -22,6 +22,7 @@ from rig.proxy import nginx, nginx_before
 from tests.servers.keyhole import Keyhole, keyhole
 
 STUDY, SERIES = "1.2.826.1", "1.2.826.1.1"
+UIDS = ("0020000D", "0020000E", "00080018")
 CONNECTIONS = 8
 JSON = "application/dicom+json"
 BOUNDARY = "a-boundary-as-long-as-they-usually-are"
@@ -31,6 +32,7 @@ ARCHIVE = f"""
     root {{folder}};
     types {{{{ }}}}
     location = /dicom-web/studies {{{{ default_type {JSON}; try_files /found.json =404; }}}}
+    location ~ /instances$ {{{{ default_type {JSON}; try_files /instances.json =404; }}}}
     location ~ /metadata$ {{{{ default_type {JSON}; }}}}
     location ~ /frames/1$ {{{{
       default_type 'multipart/related; type="application/octet-stream"; boundary={BOUNDARY}';
@@ -102,6 +104,11 @@ def write(folder: Path) -> None:
         file.write_bytes(content)
     study = {"0020000D": {"vr": "UI", "Value": [STUDY]}, "00100020": {"vr": "LO", "Value": ["A"]}}
     (folder / "found.json").write_text(json.dumps([study]))
+    instances = [
+        {tag: {"vr": "UI", "Value": [uid]} for tag, uid in zip(UIDS, (STUDY, SERIES, f"{SERIES}.{n}"), strict=True)}
+        for n in (1, 2, 3)
+    ]
+    (folder / "instances.json").write_text(json.dumps(instances))
     for place in (folder, *folder.rglob("*")):
         place.chmod(0o755 if place.is_dir() else 0o644)
 

@@ -10,6 +10,7 @@ Besides, the same study from a folder of its own. Every server has one worker.
 from __future__ import annotations
 
 import argparse
+import json
 import sqlite3
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 from rig.client import Phase
-from rig.measure import Leg, ask, children, interleaved, verdict
+from rig.measure import Leg, ask, interleaved, verdict
 from rig.proxy import nginx, nginx_before
 
 from tests.archive.makers import image
@@ -38,6 +39,7 @@ ARCHIVE = f"""
     root {{folder}};
     types {{{{ }}}}
     location = /dicom-web/studies {{{{ default_type application/dicom+json; try_files /found.json =404; }}}}
+    location ~ /instances$ {{{{ default_type application/dicom+json; try_files /instances.json =404; }}}}
     location = /dicom-web{WHOLE} {{{{
       default_type 'multipart/related; type="application/dicom"; boundary={BOUNDARY}'; try_files /study =404;
     }}}}
@@ -61,6 +63,12 @@ def instances() -> Iterator[bytes]:
         yield head.replace(str(first).encode(), str(number).encode()) + pixels
 
 
+def named(*tags: str) -> dict[str, object]:
+    """What the archive finds: the study, or with more tags its one instance that has a frame."""
+    uids = STUDY, SERIES, f"{SERIES}.1"
+    return {tag: {"vr": "UI", "Value": [uid]} for tag, uid in zip(tags, uids, strict=False)}
+
+
 def part(content_type: str, content: bytes) -> bytes:
     """A part with its delimiter."""
     head = f"\r\n--{BOUNDARY}\r\nContent-Type: {content_type}\r\nContent-Length: {len(content)}\r\n\r\n"
@@ -76,7 +84,8 @@ def write(files: Path, folder: Path) -> None:
             study.write(part("application/dicom", content))
         study.write(end)
     (files / "frame").write_bytes(part("application/octet-stream", bytes(PIXELS)) + end)
-    (files / "found.json").write_text(f'[{{"0020000D": {{"vr": "UI", "Value": ["{STUDY}"]}}}}]')
+    (files / "found.json").write_text(json.dumps([named("0020000D")]))
+    (files / "instances.json").write_text(json.dumps([named("0020000D", "0020000E", "00080018")]))
     for place in (files, *files.iterdir()):
         place.chmod(0o755 if place.is_dir() else 0o644)
 
@@ -85,36 +94,39 @@ class Asking:
     """One way, again and again; remembers how many bytes it had, how busy the client was, and the server's memory."""
 
     def __init__(self, port: int, phase: Phase, server: int) -> None:
-        """Ask *port*; *server* is the process whose memory is looked at."""
+        """Ask *port*; *server* is the process whose memory is looked at, and its CPU."""
         self._port, self._phase = port, phase
-        self._server = next(iter(children(server)), server)
+        self.server = server
         self.busiest = self.grown = 0.0
+        self.size = 1.0
 
     def __call__(self) -> float:
         """Ask once; the seconds per MB."""
-        Path(f"/proc/{self._server}/clear_refs").write_text("5")  # the peak begins anew (proc(5))
+        Path(f"/proc/{self.server}/clear_refs").write_text("5")  # the peak begins anew (proc(5))
         before = self._memory("VmRSS")
         result = ask(self._port, [self._phase])
         self.busiest = max(self.busiest, result["cpu"] / sum(result["seconds"]))
         self.grown = max(self.grown, self._memory("VmHWM") - before)
+        self.size = result["bodies"] / 1e9
         return sum(result["seconds"]) / (result["bodies"] / 1e6)
 
     def _memory(self, name: str) -> float:
-        lines = Path(f"/proc/{self._server}/status").read_text().splitlines()
+        lines = Path(f"/proc/{self.server}/status").read_text().splitlines()
         return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{name}:"))
 
 
 def measure(title: str, ways: dict[str, Asking], rounds: int, target: float) -> None:
     """Print a line for each of *ways*; those through Keyhole are to reach *target* of what the proxy does."""
-    measured = interleaved([Leg(name, way) for name, way in ways.items()], rounds)
+    measured = interleaved([Leg(name, way, {"server": way.server}) for name, way in ways.items()], rounds)
     print(title)
     for name, each in measured.items():
         ratio = measured["nginx"].seconds / each.seconds
         told = verdict(ratio, target, at_least=True) if name.startswith("Keyhole") else f"{ratio:.2f}"
         way = ways[name]
+        cpu = each.cpu["server"] / way.size
         print(
-            f"  {name:22} {1 / each.seconds:6.0f} MB/s   to nginx {told}   memory grew by {way.grown:.0f} MB at most"
-            f"   (client busy {way.busiest:.0%} at most)"
+            f"  {name:20} {1 / each.seconds:5.0f} MB/s   to nginx {told}   {cpu:.2f} ms CPU per MB"
+            f"   memory grew by {way.grown:.0f} MB at most   (client busy {way.busiest:.0%} at most)"
         )
 
 

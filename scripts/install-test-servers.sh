@@ -18,6 +18,8 @@ declare -A NEEDED=(
   [/usr/sbin/pgbouncer]=pgbouncer
   [/usr/bin/wrk]=wrk
   [/usr/bin/dcmodify]=dcmtk
+  [/usr/bin/7zz]=7zip
+  [/usr/bin/unzip]=unzip
   [/usr/bin/mmdebstrap]=mmdebstrap
 )
 

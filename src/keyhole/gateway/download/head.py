@@ -105,7 +105,7 @@ def _elements(
     body: BytesIO, wanted: tuple[int, ...], *, implicit: bool, little: bool, until: int
 ) -> Iterator[tuple[int, bytes | Dataset]]:
     for raw in data_element_generator(
-        body, implicit, little, stop_when=lambda tag, _vr, _length: tag >= until, specific_tags=list(wanted)
+        body, implicit, little, stop_when=lambda tag, _vr, _length: int.__ge__(tag, until), specific_tags=list(wanted)
     ):
         tag = int(raw.tag)
         if tag == records.CODE:
