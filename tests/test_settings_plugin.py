@@ -85,6 +85,29 @@ def test_a_caller_is_an_archive_that_there_is(enough: dict[str, str], tmp_path: 
     assert load(enough, tmp_path, toml).every_caller()["north"].archive == "pacs"
 
 
+@pytest.mark.parametrize(
+    ("given", "problem_told"),
+    [
+        (
+            {"SMTP_HOST": "mail.example"},
+            "KEYHOLE_MAIL_FROM is not set: who mail is from, needed with KEYHOLE_SMTP_HOST",
+        ),
+        ({"MAIL_FROM": "nobody"}, "KEYHOLE_MAIL_FROM is not an address such as Radiology <radiology@clinic.example>"),
+        ({"MAIL_FROM": "a@b.example, c@d.example"}, "KEYHOLE_MAIL_FROM is not an address"),
+        ({"MAIL_FROM": "A\nBcc: x <a@b.example>"}, "KEYHOLE_MAIL_FROM is not an address"),
+        ({"SMTP_USER": "k"}, "KEYHOLE_SMTP_PASSWORD and KEYHOLE_SMTP_USER are needed together"),
+        (
+            {"SMTP_HOST": "mail.example", "SMTP_USER": "k", "SMTP_PASSWORD": PASSWORD, "SMTP_SECURITY": "none"},
+            "KEYHOLE_SMTP_PASSWORD could be read on the way",
+        ),
+    ],
+)
+def test_what_mail_needs_is_told(
+    enough: dict[str, str], tmp_path: Path, given: dict[str, str], problem_told: str
+) -> None:
+    assert problem_told in problem(enough | {f"KEYHOLE_{name}": value for name, value in given.items()}, tmp_path)
+
+
 def test_what_types_open_can_be_changed(enough: dict[str, str], tmp_path: Path) -> None:
     types = "stone-viewer-publication=direct, download-instant-link=off"
     found = load(enough | {"KEYHOLE_PLUGIN_TYPES": types}, tmp_path).plugin_types

@@ -5,6 +5,7 @@ KeyholeError
 ├── Refused            a person asked for what cannot be; says what is wrong, with a hint
 ├── StoreFailed        the database cannot be read or written now: nothing is released
 │   └── Stale          the generation could not be confirmed in time: nothing is decided
+├── MailFailed         the mail server did not take a mail
 └── ArchiveFailed      the archive did not answer, or answered nonsense
     ├── ArchiveTimeout it took too long
     └── ForeignAnswer  it answered with something else than asked; nothing of it was forwarded
@@ -42,6 +43,10 @@ class StoreFailed(KeyholeError):
 
 class Stale(StoreFailed):
     """What is held in memory could not be confirmed in time."""
+
+
+class MailFailed(KeyholeError):
+    """A mail was not taken. The text is fit for its sender: it names no address."""
 
 
 class ArchiveFailed(KeyholeError):

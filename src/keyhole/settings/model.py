@@ -20,6 +20,7 @@ from pydantic import (
 from pydantic.config import JsonDict
 
 from keyhole.settings import values
+from keyhole.settings.mail import MailSettings
 from keyhole.settings.plugin import PluginSettings
 from keyhole.settings.values import Bind, Conflict, IPNetwork
 
@@ -63,7 +64,7 @@ class ArchiveSettings(BaseModel):
         return value
 
 
-class Settings(PluginSettings):
+class Settings(PluginSettings, MailSettings):
     """Everything that can be set. The order matters: a check between settings stands at the last of them."""
 
     archive: _ArchiveRoot = Field(description="DICOMweb root of the archive, or a folder of DICOM files")

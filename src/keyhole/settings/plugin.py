@@ -91,7 +91,7 @@ class PluginSettings(BaseModel):
     )
     plugin_anonymous_roles: Annotated[frozenset[str], BeforeValidator(values.names)] = Field(
         frozenset(),
-        description="roles of those who show Orthanc nothing, separated by commas: everybody may then do what these may",
+        description="roles of those who show Orthanc nothing, by commas: everybody may then do what these may",
     )
     plugin_types: _Types = Field(
         {}, description="what links of a type open: `TYPE=landing`, `TYPE=direct` or `TYPE=off`, separated by commas"

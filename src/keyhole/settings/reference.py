@@ -9,6 +9,7 @@ from datetime import timedelta
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from keyhole.settings.mail import MailSettings
 from keyhole.settings.model import ArchiveSettings, Settings
 from keyhole.settings.plugin import PluginCaller, PluginSettings
 from keyhole.settings.sources import PREFIX, TABLES, is_secret
@@ -36,6 +37,9 @@ _PLUGIN = """
 _CALLERS = """
 Each of `plugin_callers` is a table `[plugin_callers.NAME]` in the TOML file, where NAME stands on the trail.
 """
+_MAIL = """
+## Mail
+"""
 _REACH = """
 ## Who can reach a listener
 
@@ -51,10 +55,15 @@ A trusted proxy sets `X-Forwarded-For` or `Forwarded`, and removes the other one
 
 def reference() -> str:
     """The whole page."""
-    own = {name: field for name, field in Settings.model_fields.items() if name not in PluginSettings.model_fields}
+    apart = PluginSettings.model_fields.keys() | MailSettings.model_fields.keys()
+    own = {name: field for name, field in Settings.model_fields.items() if name not in apart}
     rows = [*_table(Settings, own, PREFIX), _ARCHIVES, *_table(ArchiveSettings, ArchiveSettings.model_fields), _PLUGIN]
     rows += [*_table(Settings, PluginSettings.model_fields, PREFIX), _CALLERS]
-    rows += _table(PluginCaller, PluginCaller.model_fields)
+    rows += [
+        *_table(PluginCaller, PluginCaller.model_fields),
+        _MAIL,
+        *_table(Settings, MailSettings.model_fields, PREFIX),
+    ]
     return "\n".join([_HEAD, *rows, _REACH])
 
 

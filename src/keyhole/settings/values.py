@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from email.policy import EmailPolicy
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
@@ -249,6 +250,14 @@ def pairs(value: object) -> object:
         return value
     parts = [part.partition("=") for part in value.split(",") if part.strip()]
     return {name.strip(): text.strip() for name, _, text in parts}
+
+
+def mailbox(text: str) -> str:
+    """One mailbox, with a name or without (RFC 5322 section 3.4)."""
+    header = EmailPolicy().header_factory("From", text) if not re.search(r"[\x00-\x1f\x7f]", text) else None
+    if header is None or header.defects or len(header.addresses) != 1 or not header.addresses[0].domain:
+        raise ValueError("is not an address such as Radiology <radiology@clinic.example>")
+    return text
 
 
 def names(value: object) -> object:
