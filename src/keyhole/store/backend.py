@@ -120,6 +120,7 @@ _WHY = {
     "ConnectionTimeout": "its server did not answer in time",
     "53100": "there is no room left on its disk",
     "3D000": "its server has no database of that name",
+    "08P01": "what answers in its name does not do what a server does: a pooler, most likely",
     "28P01": "its server refuses the user or the password",
     "42501": "its server does not allow this user to do that",
 }

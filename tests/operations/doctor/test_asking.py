@@ -21,7 +21,7 @@ Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @asynccontextmanager
-async def server(talk: Talk, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
+async def server(talk: Talk, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> AsyncIterator[str]:
     async def served(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await talk(reader, writer)
@@ -30,7 +30,7 @@ async def server(talk: Talk, tls: ssl.SSLContext | None = None) -> AsyncIterator
         finally:
             writer.close()
 
-    listening = await asyncio.start_server(served, "127.0.0.1", 0, ssl=tls)
+    listening = await asyncio.start_server(served, host, 0, ssl=tls)
     async with listening:
         yield f"127.0.0.1:{listening.sockets[0].getsockname()[1]}"
 
@@ -108,7 +108,13 @@ async def test_a_certificate_nobody_knows_is_told_and_heard_all_the_same_without
     async with server(saying(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), tls) as place:
         with pytest.raises(Untrusted):
             await asking.ask(f"https://{place}")
-        assert (await asking.ask(f"https://{place}", tls=asking.unverified())).status == 200
+        heard = await asking.ask(f"https://{place}", tls=asking.unverified())
+        assert (heard.status, heard.trusted_until) == (200, None)
+        trusting = ssl.create_default_context(cafile=str(tmp_path / "cert.pem"))
+        trusting.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        heard = await asking.ask(f"https://{place}", tls=trusting)
+        assert heard.trusted_until is not None
+        assert heard.trusted_until > heard.heard_at
 
 
 async def test_tls_to_what_speaks_none_is_not_heard() -> None:

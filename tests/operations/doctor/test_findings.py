@@ -496,6 +496,13 @@ class TestARunningServer:
     def test_is_where_its_links_lead(self) -> None:
         assert found(running.public(seen(), seen())) == {"public-url": OK, "public-headers": OK}
 
+    @pytest.mark.parametrize(("days", "severity"), [(5, WARNING), (60, OK)])
+    def test_whose_proxys_certificate_ends_soon_is_told(self, days: int, severity: Severity) -> None:
+        heard = seen().heard
+        assert heard is not None
+        shown = replace(seen(), heard=replace(heard, heard_at=1000.0, trusted_until=1000.0 + days * 86_400))
+        assert found(running.public(shown, seen()))["public-certificate"] is severity
+
     def test_is_not_where_its_links_lead(self) -> None:
         assert found(running.public(seen(body=b"It works!"), seen())) == {"public-url": ERROR}
         assert found(running.public(seen(502), SILENT)) == {"public-url": NOTE}

@@ -130,7 +130,7 @@ async def look(name: str, each: ArchiveSettings, settings: Settings) -> ArchiveF
     local = is_loopback(host) or (bool(addresses) and all(map(is_loopback, addresses)))
     answers = [_door(what, url) for what, url in _urls(each)]
     ours, doors = await asyncio.gather(_ours(name, each, settings, there=bool(addresses)), asyncio.gather(*answers))
-    beyond = await asyncio.gather(*_beyond(each, doors, local=local))
+    beyond = await asyncio.gather(*_beyond(doors, local=local))
     rest = _rest(each, doors)
     version, (probed, unprobed) = (
         (None, (None, None))
@@ -173,9 +173,9 @@ async def _door(what: str, url: str, at: str | None = None) -> Door:
         return Door(what, url, why=untrusted, untrusted=True)
 
 
-def _beyond(each: ArchiveSettings, doors: Iterable[Door], *, local: bool) -> Iterator[asyncio.Future[Door]]:
+def _beyond(doors: Iterable[Door], *, local: bool) -> Iterator[asyncio.Future[Door]]:
     """The same doors at the addresses that other machines know this one by."""
-    if not local or each.root.startswith("https:"):  # a name is in the certificate: only its address is elsewhere
+    if not local:
         return
     for address in own_addresses():
         for door in doors:

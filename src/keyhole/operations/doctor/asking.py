@@ -7,7 +7,7 @@ import socket
 import ssl
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
 import httptools
@@ -32,13 +32,17 @@ class Untrusted(Unheard):
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """An answer, and when it was asked for and had, in seconds since 1970. Header names are lower-case."""
+    """An answer, and when it was asked for and had, in seconds since 1970. Header names are lower-case.
+
+    ``trusted_until`` is the end of the certificate that was shown, if it was looked at.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes = field(default=b"", repr=False)
     asked_at: float = 0.0
     heard_at: float = 0.0
+    trusted_until: float | None = None
 
 
 def unverified() -> ssl.SSLContext:
@@ -101,9 +105,14 @@ async def _asked(url: str, at: str | None, tls: ssl.SSLContext) -> Heard:
         answer = _Answer()
         while not answer.whole and (piece := await reader.read(_CHUNK)):
             answer.take(piece)
-        return answer.heard(asked_at, time.time())
+        return replace(answer.heard(asked_at, time.time()), trusted_until=_end(writer))
     finally:
         writer.transport.abort()
+
+
+def _end(writer: asyncio.StreamWriter) -> float | None:
+    certificate = writer.get_extra_info("peercert") or {}
+    return ssl.cert_time_to_seconds(certificate["notAfter"]) if "notAfter" in certificate else None
 
 
 def _request(url: str) -> bytes:

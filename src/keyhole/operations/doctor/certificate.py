@@ -9,7 +9,9 @@ from pathlib import Path
 
 from keyhole.operations.doctor.finding import Finding, error, ok, warning
 
-_SOON_DAYS = 21
+SOON_DAYS = 21
+"""From when on the end of a certificate is near: renewing by ACME begins at 30."""
+
 _DAY = 86_400
 _MOST_STEPS = 20
 _EXPIRED, _NOT_YET, _OTHER_NAME = 10, 9, (62, 64)
@@ -84,7 +86,7 @@ def certificate(shown: Shown, host: str, now: float) -> Iterator[Finding]:
     else:
         days = int((shown.ends_at - now) // _DAY)
         told = f"the certificate is for {host}, and ends in {days} days"
-        if days < _SOON_DAYS:
+        if days < SOON_DAYS:
             yield warning("certificate", told, "after that browsers warn whoever opens a link", replace)
         else:
             yield ok("certificate", told)

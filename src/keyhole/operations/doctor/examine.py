@@ -30,7 +30,7 @@ from keyhole.operations.doctor.archives import ArchiveFacts
 from keyhole.operations.doctor.finding import Chapter, Finding, error, note, warning
 from keyhole.operations.doctor.postgres import PostgresFacts
 from keyhole.settings import Settings
-from keyhole.settings.values import host_of
+from keyhole.settings.values import host_of, is_loopback
 from keyhole.store.migrations import Schema
 
 LIMIT = 30.0
@@ -227,8 +227,8 @@ def _certificates(settings: Settings) -> Iterator[Finding]:
     """The certificate that Keyhole itself shows, for each name it is shown for."""
     if settings.tls_cert is None or settings.tls_key is None:
         return
-    for url in filter(None, (settings.public_url, settings.staff_url)):
-        host = host_of(url)
+    staff = host_of(settings.staff_url or "")
+    for host in (host_of(settings.public_url), *([] if not staff or is_loopback(staff) else [staff])):
         yield from certificate.certificate(
             certificate.look(settings.tls_cert, settings.tls_key, host), host, time.time()
         )

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from keyhole.operations.doctor import asking
 from keyhole.operations.doctor.asking import Heard, Unheard, Untrusted
+from keyhole.operations.doctor.certificate import SOON_DAYS
 from keyhole.operations.doctor.finding import Finding, error, note, ok, warning
 from keyhole.settings import Bind, Settings
 
@@ -23,6 +24,7 @@ _PROMISED = {
     "referrer-policy": "no-referrer",
 }
 """What every page of the public listener says; a proxy must leave it so."""
+_DAY = 86_400
 _CLIENTS = 256
 _FILES = 128
 _PER_ARCHIVE = 40
@@ -170,6 +172,7 @@ def public(seen: Seen, local_one: Seen | None) -> Iterator[Finding]:
     else:
         yield ok("public-url", f"the public URL leads to Keyhole: {_origin(seen)}")
         yield from headers(seen.heard)
+        yield from lasting(seen.heard)
 
 
 def headers(heard: Heard) -> Iterator[Finding]:
@@ -184,6 +187,23 @@ def headers(heard: Heard) -> Iterator[Finding]:
         )
     else:
         yield ok("public-headers", "answers under the public URL carry the headers that protect browsers")
+
+
+def lasting(heard: Heard) -> Iterator[Finding]:
+    """Until when browsers take the certificate that is shown under the public URL, by whatever shows it."""
+    if heard.trusted_until is None:
+        return
+    days = int((heard.trusted_until - heard.heard_at) // _DAY)
+    told = f"the certificate under the public URL is trusted, and ends in {days} days"
+    if days < SOON_DAYS:
+        yield warning(
+            "public-certificate",
+            told,
+            "after that browsers warn whoever opens a link",
+            "see that it is renewed where TLS ends: at the proxy, or in KEYHOLE_TLS_CERT",
+        )
+    else:
+        yield ok("public-certificate", told)
 
 
 def _origin(seen: Seen) -> str:
