@@ -213,3 +213,23 @@ class TestReceipts:
         assert await why_not(small, order("/studies", "POST", content_type=STORED)) is Reason.UNSUPPORTED_MEDIA
         small.takes_uploads = False
         assert await why_not(small, upload()) is Reason.METHOD_NOT_ALLOWED
+
+
+@pytest.mark.parametrize(
+    ("able", "path", "asked"),
+    [
+        (False, "/thumbnail", "/rendered?viewport=256,256"),
+        (False, "/thumbnail?viewport=64,64", "/rendered?viewport=64,64"),
+        (False, "/frames/1/thumbnail", "/frames/1/rendered?viewport=256,256"),
+        (True, "/thumbnail", "/thumbnail"),
+        (None, "/thumbnail", "/thumbnail"),
+    ],
+)
+async def test_a_small_picture_stands_for_a_thumbnail_that_an_archive_does_not_make(
+    small: SmallArchive, able: bool | None, path: str, asked: str
+) -> None:
+    below, _, query = path.partition("?")
+    source = Source(small, Capabilities(thumbnails=able))
+    async with Fetcher({"main": source})(order(INSTANCE + below, query=query.encode())) as answer:
+        assert answer.content_type == "image/jpeg"
+    assert small.asked == [INSTANCE + asked]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 
 import msgspec
@@ -85,7 +85,10 @@ _PICTURES = frozenset({Kind.FRAMES, Kind.RENDERED, Kind.THUMBNAIL, Kind.INSTANCE
 """What counts as images on the trail. Bulk data are parts of them."""
 
 
-_UNNAMED = _PICTURES | {Kind.BULKDATA}
+_SMALL = "256,256"
+"""The viewport of a thumbnail."""
+
+_UNNAMED = _PICTURES - {Kind.INSTANCES} | {Kind.BULKDATA}
 """What does not say which instance it belongs to."""
 
 
@@ -116,7 +119,8 @@ class Fetcher:
                 yield whole
         else:
             await self._verify(source, order)
-            async with source.archive.get(order.found.path(), order.query.encode(), accept) as answer:
+            path, query = _target(order.found, order.query, source.capabilities)
+            async with source.archive.get(path, query, accept) as answer:
                 _judge(answer.status)
                 yield self._retrieved(answer, order, links)
 
@@ -144,6 +148,15 @@ class Fetcher:
         async for item in described:
             self.places.learn(order.archive, item)
             yield links.rewrite(item, study)
+
+
+def _target(found: Match, query: RetrieveQuery | OrthancQuery, capabilities: scoping.Capabilities) -> tuple[str, str]:
+    """The path and query to ask: for a small picture where an archive makes no thumbnails of an instance."""
+    path = found.path()
+    thumbnail = found.route.kind is Kind.THUMBNAIL and "instance" in found.ids
+    if thumbnail and capabilities.thumbnails is False and isinstance(query, RetrieveQuery):
+        path, query = path.removesuffix("thumbnail") + "rendered", replace(query, viewport=query.viewport or _SMALL)
+    return path, query.encode()
 
 
 @asynccontextmanager
