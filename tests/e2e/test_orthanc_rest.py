@@ -24,6 +24,8 @@ pytestmark = pytest.mark.e2e
 
 SERIES = f"{STUDY}.1"
 INSTANCE = f"{STUDY}.1.1"
+HAS_LABELS, COMPUTES_TAGS = 20, 18
+"""Versions of Orthanc's API (1.12.0, 1.11.0)."""
 
 
 def name_of(*parts: str) -> str:
@@ -147,7 +149,7 @@ class TestAnAdministratorsKey:
         names = stored.json()
         assert names["Status"] == "Success"
         study = names["ParentStudy"]
-        if orthanc.json("/system")["ApiVersion"] >= 20:
+        if orthanc.json("/system")["ApiVersion"] >= HAS_LABELS:
             assert administrator.ask("PUT", f"/studies/{study}/labels/teaching").status == 200
             assert administrator.json(f"/studies/{study}/labels") == ["teaching"]
             assert administrator.ask("DELETE", f"/studies/{study}/labels/teaching").status == 200
@@ -264,13 +266,21 @@ class TestAVisitsBearer:
         listed = visitor_of_series.json(f"/studies/{STUDY_NAME}/instances")
         assert {each["ParentSeries"] for each in listed} == {SERIES_NAME}
 
-    def test_is_told_of_nothing_beside_what_it_names(self, visitor: Client) -> None:
-        counting = "NumberOfPatientRelatedStudies;NumberOfPatientRelatedInstances;00201200"
-        for path in (f"/studies/{STUDY_NAME}?", "/studies?expand&"):
-            for name in ("requested-tags", "requestedTags"):
-                answer = visitor.ask("GET", f"{path}{name}={counting}")
-                assert answer.status == 200
-                assert b"NumberOfPatientRelated" not in answer.body
+    def test_is_told_what_is_counted_in_its_study_and_nothing_beside(self, visitor: Client, orthanc: Orthanc) -> None:
+        counting = "NumberOfStudyRelatedSeries;NumberOfPatientRelatedStudies"
+        computes = orthanc.json("/system")["ApiVersion"] >= COMPUTES_TAGS
+        for name in ("requested-tags", "requestedTags"):
+            told = visitor.json(f"/studies/{STUDY_NAME}?{name}={counting}")
+            assert set(told.get("RequestedTags", {})) == ({"NumberOfStudyRelatedSeries"} if computes else set())
+            assert told.get("RequestedTags") == visitor.json(f"/studies?expand&{name}={counting}")[0].get(
+                "RequestedTags"
+            )
+
+    def test_is_not_told_what_orthanc_keeps_beside_the_images(self, visitor: Client, reader: Client) -> None:
+        assert reader.json(f"/studies/{STUDY_NAME}/metadata?expand")["LastUpdate"]
+        assert visitor.ask("GET", f"/studies/{STUDY_NAME}/metadata?expand").status == 404
+        assert "Labels" not in visitor.json(f"/studies/{STUDY_NAME}")
+        assert visitor.json(f"/instances/{INSTANCE_NAME}/simplified-tags")["PatientID"] == ANNA.id
 
 
 class TestArchivesByName:

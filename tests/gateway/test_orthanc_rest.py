@@ -261,6 +261,11 @@ class TestWhatComesBack:
         assert answer.status == (406 if asked is None else 200)
         assert asked is None or world.server.accepts[-1] == asked
 
+    async def test_what_counts_things_beside_is_not_asked_for(self, world: World, visitor: Visitor) -> None:
+        query = "requested-tags=NumberOfPatientRelatedStudies;PatientName"
+        await world.call(visitor.bearer, "GET", f"/studies/{STUDY}?{query}")
+        assert world.server.asked[-1] == f"GET /studies/{STUDY}?requested-tags=0010-0010"
+
     async def test_xml_is_never_asked_for(self, world: World) -> None:
         await world.call(await world.key("reader"), "GET", f"/studies/{STUDY}", accept="application/xml")
         assert set(world.server.accepts) == {"application/json"}
