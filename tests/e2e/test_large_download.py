@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import http.client
 import io
+import shutil
+import socket
 import sqlite3
 import subprocess
 import zipfile
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pydicom
@@ -40,18 +42,20 @@ def _sparse(path: Path, series: str, number: int, pixels: int) -> None:
         file.truncate(len(head) + pixels)
 
 
-@pytest.fixture
-def large(tmp_path: Path) -> Iterator[Keyhole]:
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keyhole]:
     """A Keyhole in front of a folder with the study."""
-    folder = tmp_path / "large"
+    place = tmp_path_factory.mktemp("large")
+    folder = place / "study"
     folder.mkdir()
     for number in range(1, SLICES + 1):
         _sparse(folder / f"slice-{number}", f"{STUDY}.1", number, SLICE)
     for number in range(1, CINES + 1):
         _sparse(folder / f"cine-{number}", f"{STUDY}.2", number, CINE)
-    with keyhole(tmp_path / "keyhole", {"KEYHOLE_ARCHIVE": str(folder)}) as running:
+    with keyhole(place / "keyhole", {"KEYHOLE_ARCHIVE": str(folder)}) as running:
         wait_until(lambda: _indexed(running), 60, "the folder is not indexed")
         yield running
+    shutil.rmtree(folder)
 
 
 def _indexed(running: Keyhole) -> bool:
@@ -111,3 +115,51 @@ def _is_a_file_set(package: Path, folder: Path) -> None:
     dump = subprocess.run(["dcmdump", directory], check=True, capture_output=True, text=True)
     assert dump.stdout.count("ReferencedFileID") == SLICES + CINES
     assert not dump.stderr
+
+
+def test_slow_readers_hold_little_memory_and_a_withdrawal_ends_them(large: Keyhole) -> None:
+    link = large.share(STUDY, download=True)
+    visits = [large.open(link) for _ in range(2)]
+    assert large.get(visits[0].below, visits[0].as_cookie).status == 200
+    before = _memory(large, "VmRSS")
+    with ExitStack() as stack:
+        readers = [stack.enter_context(closing(_begun(large, visit))) for visit in visits]
+        looked = large.get(f"{visits[0].below}dicom-web/studies/{STUDY}/series", visits[0].as_cookie)
+        assert looked.status == 200
+        assert _memory(large, "VmRSS") - before < GROWS_AT_MOST
+        large.revoke(link)
+        # What lies in the sockets' buffers still comes, and nothing that would end a ZIP file.
+        for reader in readers:
+            assert not _read_to_its_end(reader).endswith(b"PK\5\6")
+    wait_until(lambda: _withdrawn(large) == len(visits), 15, "the withdrawal is not on the trail")
+
+
+def _begun(running: Keyhole, visit: Opened) -> socket.socket:
+    """A download of which the beginning was read, and nothing more for now."""
+    reader = socket.create_connection(("127.0.0.1", running.port), timeout=30)
+    target = f"{visit.below}dicom-web/studies/{STUDY}?accept=application/zip"
+    reader.sendall(f"GET {target} HTTP/1.1\r\nHost: x\r\nCookie: keyhole_visit={visit.cookie}\r\n\r\n".encode())
+    assert reader.recv(4096).startswith(b"HTTP/1.1 200")
+    return reader
+
+
+def _read_to_its_end(reader: socket.socket) -> bytes:
+    """Read until the connection ends, which it must before all of the study has come; the last bytes."""
+    received, last = 0, b""
+    while data := _received(reader):
+        received += len(data)
+        last = (last + data)[-22:]
+    assert received < 1 << 30
+    return last[:4]
+
+
+def _received(reader: socket.socket) -> bytes:
+    try:
+        return reader.recv(1 << 16)
+    except ConnectionResetError:
+        return b""
+
+
+def _withdrawn(running: Keyhole) -> int:
+    rows = running.trail("--refusals")
+    return sum(row["times"] for row in rows if row["reason"] == "withdrawn" and row["action"] == "download")
