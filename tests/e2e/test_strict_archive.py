@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
+from keyhole.gateway.capabilities_file import Probed
 from keyhole.gateway.probe import probe
-from keyhole.gateway.upstream import HttpArchive
+from keyhole.gateway.upstream import HttpArchive, basic
 from tests.e2e import dataset, phantom
 from tests.e2e.test_replay import NO_DECODER, expected, right, send
 from tests.e2e.visitor import visitor
 from tests.servers.keyhole import Keyhole, Opened, keyhole
+from tests.servers.orthanc import Orthanc
 from tests.servers.strict import ELSEWHERE, Strict, strict
 
 pytestmark = pytest.mark.e2e
@@ -72,17 +74,29 @@ def test_several_studies_are_found_though_the_archive_knows_no_lists(server: Key
         assert len(found) == (3 if "limit" not in query else 1 if "offset" in query else 2)
 
 
-def test_what_it_lacks_is_found_by_asking(archive: Strict) -> None:
-    async def asked() -> object:
-        remote = HttpArchive("main", archive.root)
+def probed(root: str, headers: dict[str, str] | None = None) -> Probed:
+    async def asked() -> Probed:
+        remote = HttpArchive("main", root, headers=headers)
         try:
             return await probe(remote, remote.root, datetime.now(UTC))
         finally:
             await remote.close()
 
-    found = asyncio.run(asked())
-    assert (found.uid_lists, found.relational, found.empty) == (False, False, 204)  # type: ignore[attr-defined]
-    assert (found.thumbnails, found.parents) == (False, False)  # type: ignore[attr-defined]
+    return asyncio.run(asked())
+
+
+def test_what_it_lacks_is_found_by_asking(archive: Strict) -> None:
+    found = probed(archive.root)
+    assert (found.uid_lists, found.relational, found.empty) == (False, False, 204)
+    assert (found.thumbnails, found.parents) == (False, False)
+
+
+@pytest.mark.parametrize("which", ["orthanc_debian", "orthanc_trixie"])
+def test_what_orthanc_is_able_to_do_is_found_by_asking(which: str, request: pytest.FixtureRequest) -> None:
+    orthanc: Orthanc = request.getfixturevalue(which)
+    found = probed(orthanc.root, basic(orthanc.user, orthanc.password))
+    assert (found.uid_lists, found.relational, found.empty, found.parents) == (True, True, 200, True)
+    assert found.largest_page is None
 
 
 def test_the_viewer_shows_the_pixels(browser: Browser, server: Keyhole) -> None:

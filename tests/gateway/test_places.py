@@ -105,7 +105,7 @@ class TestPlaces:
 
     async def test_an_archive_that_does_not_say_has_failed_and_is_asked_anew(self, small: SmallArchive) -> None:
         places = Places()
-        small.answers[f"{path(HERE[:2])}/instances"] = failing(ArchiveFailed("gone"))
+        small.answers[f"{path(HERE)}/metadata"] = failing(ArchiveFailed("gone"))
         with pytest.raises(ArchiveFailed):
             await places.holds(small, HERE)
         small.answers.clear()

@@ -70,7 +70,7 @@ class _Probe:
 
     async def result(self, blank: Probed) -> Probed:
         studies = [uid for item in await self._sample() if is_uid(uid := text(item, _STUDY) or "")]
-        studies = list(dict.fromkeys(studies))[:3]
+        studies = list(dict.fromkeys(studies))
         if not studies:
             return replace(blank, empty=await self._empty())
         picture = await self._picture(studies)
@@ -178,9 +178,10 @@ class _Probe:
         return None
 
     async def _picture(self, studies: Sequence[str]) -> _Picture | None:
-        """Some instance that has a picture, of the first few there are."""
-        for study in studies:
-            for series in await self._series(study):
+        """An instance that has a picture, if one of the first few has: of a study of several series if there is one."""
+        series_of = {study: await self._series(study) for study in studies}
+        for study in sorted(studies, key=lambda uid: len(series_of[uid]) < 2):  # noqa: PLR2004 - several
+            for series in series_of[study]:
                 named = await self._named(f"/studies/{study}/series/{series}/instances", None, _INSTANCE)
                 found = _Picture(study, series, (named or [None])[0] or "")
                 if is_uid(found.instance) and await self._passes(f"{found.path}/rendered", _PICTURE):
