@@ -18,13 +18,13 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 
-from rig.measure import verdict
-from rig.wrk import Ran, script, wrk
+from rig.measure import cpu_seconds, verdict
+from rig.wrk import script, wrk
 
 from keyhole.access.resource import Resource
 from keyhole.access.secret import new_id
@@ -143,36 +143,57 @@ def memory(pid: int) -> tuple[float, float]:
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    """Requests per second, the milliseconds of half and of all but one in a hundred, the server's CPU µs for each."""
+
+    rate: float
+    p50: float
+    p99: float
+    cpu: float
+
+
+@dataclass(frozen=True, slots=True)
 class Leg:
     """One of those that are compared."""
 
     name: str
     port: int
+    pid: int
     sent: Path
 
+    def run(self, seconds: int) -> Found:
+        """Ask for so many *seconds*."""
+        before = cpu_seconds(self.pid)
+        ran = wrk(self.port, self.sent, connections=CONNECTIONS, seconds=seconds)
+        return Found(ran.rate, ran.p50, ran.p99, (cpu_seconds(self.pid) - before) / ran.requests * 1e6)
 
-def rounds(legs: Sequence[Leg], count: int, seconds: int) -> Mapping[str, Ran]:
+
+def rounds(legs: Sequence[Leg], count: int, seconds: int) -> Mapping[str, Found]:
     """Run every leg in each of *count* rounds, each beginning with another; medians by name."""
-    found: dict[str, list[Ran]] = {leg.name: [] for leg in legs}
+    found: dict[str, list[Found]] = {leg.name: [] for leg in legs}
     for number in range(-1, count):
         for leg in (*legs[number % len(legs) :], *legs[: number % len(legs)]):
-            ran = wrk(leg.port, leg.sent, connections=CONNECTIONS, seconds=seconds if number >= 0 else 1)
+            ran = leg.run(seconds if number >= 0 else 1)
             if number >= 0:
                 found[leg.name].append(ran)
     return {
-        name: Ran(*(statistics.median(getattr(run, what) for run in runs) for what in ("rate", "p50", "p99")))
+        name: Found(*(statistics.median(getattr(run, what.name) for run in runs) for what in fields(Found)))
         for name, runs in found.items()
     }
 
 
-def tell(found: Mapping[str, Ran]) -> None:
+def tell(found: Mapping[str, Found]) -> None:
     """Print a line each, and the ratios."""
     hello = found["nothing"]
     for name, ran in found.items():
-        print(f"  {name:18} {ran.rate:7.0f}/s   p50 {ran.p50:6.2f} ms   p99 {ran.p99:6.2f} ms", end="")
+        print(
+            f"  {name:18} {ran.rate:7.0f}/s   p50 {ran.p50:6.2f} ms   p99 {ran.p99:6.2f} ms   CPU {ran.cpu:4.0f} µs",
+            end="",
+        )
         if ran is not hello:
             ceiling = verdict(ran.rate / hello.rate, CEILING, at_least=True)
-            print(f"   of the ceiling {ceiling}   p99 to p50 {verdict(ran.p99 / ran.p50, SPREAD)}", end="")
+            print(f"   of the ceiling {ceiling}, by CPU {hello.cpu / ran.cpu:.2f}", end="")
+            print(f"   p99 to p50 {verdict(ran.p99 / ran.p50, SPREAD)}", end="")
         print()
     slower = found[f"{FEW:,} shares"].rate / found[f"{MANY:,} shares"].rate if len(found) > 2 else None
     if slower is not None:
@@ -190,7 +211,7 @@ def main() -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="keyhole-bench-")))
         port = free_port()
         command = [sys.executable, str(_HELLO), str(port)]
-        stack.enter_context(Process(command, folder / "hello.log", lambda: listens(port)))
+        nothing = stack.enter_context(Process(command, folder / "hello.log", lambda: listens(port)))
         servers = {}
         for count in (FEW,) if arguments.few else (FEW, MANY):
             (folder / str(count)).mkdir()
@@ -200,8 +221,8 @@ def main() -> None:
             for name, (server, asked) in servers.items():
                 requests = [request(share, token, close=close) for share, token in asked]
                 sent = script(folder, f"{name.replace(' ', '-')}-{close}", requests)
-                legs += [Leg(name, server.internal_port, sent)]
-            legs.append(Leg("nothing", port, legs[0].sent))
+                legs += [Leg(name, server.internal_port, server.process.pid, sent)]
+            legs.append(Leg("nothing", port, nothing.pid, legs[0].sent))
             print(f"{CONNECTIONS} connections, {what}, medians of {arguments.rounds} rounds")
             tell(rounds(legs, arguments.rounds, arguments.seconds))
         for name, (server, asked) in servers.items():

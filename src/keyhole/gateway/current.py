@@ -98,6 +98,12 @@ class Current:
         """The share, or None when there is none."""
         return await self._row("share", share_id, self._rows.share)
 
+    def held_share(self, share_id: str) -> Share | None:
+        """The share, where it is in memory and may be relied on; None where :meth:`share` has to be asked."""
+        if self._monotonic() - self._confirmed_at >= CONFIRMED_FOR:
+            return None
+        return self._held.get(("share", share_id))  # type: ignore[return-value]
+
     async def key(self, key_id: str) -> ApiKey | None:
         """The API key, or None when there is none."""
         return await self._row("key", key_id, self._rows.key)

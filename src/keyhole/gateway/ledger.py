@@ -37,6 +37,11 @@ def _name(record: Record) -> Name:
     return (record.event, record.subject, record.archive, record.study, record.action, record.reason, *about)
 
 
+def _first(record: Record, name: Name) -> Name:
+    """What first accesses are told apart by: that a visit is suddenly used from elsewhere is worth a row of its own."""
+    return (*name, record.personal.get("address"))
+
+
 @dataclass(slots=True)
 class _Count:
     """What was sent of accesses of one name, since it was written last."""
@@ -63,6 +68,18 @@ class _Count:
         )
 
 
+class Repeated:
+    """An access that will be had again and again, with the names that it goes by worked out once."""
+
+    __slots__ = ("access", "first", "name")
+
+    def __init__(self, access: Record) -> None:
+        """Of what *access* says, whenever it was."""
+        self.access = access
+        self.name = _name(access)
+        self.first = _first(access, self.name)
+
+
 class Ledger:
     """The trail as the gateway writes it. One per process."""
 
@@ -84,8 +101,7 @@ class Ledger:
         """
         if self._behind:
             await self._recover()
-        # Also by address: that a visit is suddenly used from elsewhere is worth a row of its own.
-        name = (*_name(access), access.personal.get("address"))
+        name = _first(access, _name(access))
         first = self._firsts.get(name)
         if first is None:
             first = self._firsts[name] = asyncio.ensure_future(self._trail.append([access]))
@@ -107,8 +123,16 @@ class Ledger:
         """Add what was sent of an access: *images* and *size* bytes."""
         self._sum(access).add(images, size, 1)
 
-    def _sum(self, access: Record) -> _Count:
-        name = _name(access)
+    def again(self, repeated: Repeated) -> bool:
+        """Count one more of an access that was released before; False when it has to be released (again) first."""
+        first = self._firsts.get(repeated.first)
+        if self._behind or first is None or not first.done():
+            return False
+        self._sum(repeated.access, repeated.name).times += 1
+        return True
+
+    def _sum(self, access: Record, name: Name | None = None) -> _Count:
+        name = name or _name(access)
         count = self._counts.get(name)
         if count is None:
             count = self._counts[name] = _Count(access)

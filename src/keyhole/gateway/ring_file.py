@@ -56,6 +56,11 @@ class RingFile:
         return found.st_ino, found.st_mtime_ns, found.st_size
 
     @property
+    def now(self) -> KeyRing:
+        """As :meth:`ring`."""
+        return self.ring()
+
+    @property
     def current(self) -> str:
         """The id of the key that new links are derived from."""
         return self.ring().current

@@ -46,6 +46,10 @@ class Ring(Protocol):
     def current(self) -> str:
         """The id of the key that new links are derived from."""
 
+    @property
+    def now(self) -> KeyRing:
+        """The keys at this moment: the same object for as long as they are the same."""
+
     def derive(self, purpose: str, *parts: str, key_id: str | None = None) -> bytes:
         """As :meth:`KeyRing.derive`."""
 
@@ -69,6 +73,11 @@ class KeyRing:
             raise ValueError("the current key is not in the ring")
         if any(len(key) < _KEY_BYTES for key in (*self.keys.values(), *self.retired.values())):
             raise ValueError(f"a key has at least {_KEY_BYTES} bytes")
+
+    @property
+    def now(self) -> KeyRing:
+        """This ring."""
+        return self
 
     @classmethod
     def new(cls) -> Self:

@@ -21,11 +21,10 @@ class Unreadable(Exception):
     """The body is not what was to be sent."""
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """A request of a caller whose credentials were right. ``name`` is the last segment of a path that ends in one.
 
-    Header fields are kept out of it on purpose: they repeat the token, and nothing in them is to be believed.
+    Handlers do not look at header fields: these repeat the token, and nothing in them is to be believed.
     """
 
     caller: Caller
@@ -46,13 +45,23 @@ class Call:
         return client_of(self.scope)
 
 
-@dataclass(frozen=True, slots=True)
 class Answer:
-    """JSON, unless ``content_type`` says otherwise; never empty."""
+    """JSON, unless *content_type* says otherwise; never empty. One that is given often is best kept."""
 
-    body: bytes
-    status: int = 200
-    content_type: bytes = b"application/json"
+    __slots__ = ("body", "start", "status")
+
+    def __init__(self, body: bytes, status: int = 200, content_type: bytes = b"application/json") -> None:
+        """What is sent: ``start`` is the head of it, as ASGI has it."""
+        self.body = body
+        self.status = status
+        self.start: dict[str, Any] = {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [
+                (b"content-type", content_type),
+                (b"content-length", b"%d" % len(body)),
+            ],
+        }
 
 
 class Handler(Protocol):
@@ -71,7 +80,7 @@ class Route:
     """A method and a path below the mount: ``tokens/validate``, or ``tokens/{name}`` for one segment more.
 
     ``safe`` is answered, with 200, whatever goes wrong once the credentials were right; without it the caller gets a
-    status that says so.
+    status that says so. ``deadline``: seconds, where it is not the plugin that waits.
     """
 
     method: str
@@ -79,3 +88,4 @@ class Route:
     handler: Handler
     safe: Answer | None = None
     longest: int = LONGEST_BODY
+    deadline: float | None = None

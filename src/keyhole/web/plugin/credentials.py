@@ -48,10 +48,13 @@ class Credentials:
 
         All callers are compared, each in constant time: the time tells neither who was meant nor how much was right.
         """
-        shown = [value for name, value in headers if name == b"authorization"]
-        if not shown:
+        shown = None
+        for name, value in headers:
+            if name == b"authorization":
+                shown = value if shown is None else b""
+        if shown is None:
             return Reason.NO_CREDENTIAL
-        digest = _digest(_decoded(shown[0]) or b"") if len(shown) == 1 else b""
+        digest = _digest(_decoded(shown) or b"")
         found: Caller | None = None
         for credential in self._credentials:
             if hmac.compare_digest(credential.digest, digest):

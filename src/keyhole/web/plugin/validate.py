@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import msgspec
 
 from keyhole.gateway.plugin.question import Question
-from keyhole.gateway.plugin.validator import Validator
+from keyhole.gateway.plugin.validator import Validator, Verdict
 from keyhole.web.plugin.call import Answer, Call, Route
 
 _QUESTION = msgspec.json.Decoder(Question)
+_MOST_ANSWERS = 256
 _NO = Answer(b'{"granted":false,"validity":0}')
 """Of what cannot be read, or not be known now: Orthanc is to ask again."""
 
@@ -23,7 +25,12 @@ class Validate:
 
     async def __call__(self, call: Call) -> Answer:
         """Whether the token may do what is asked, and for how long Orthanc may remember it."""
-        return Answer(msgspec.json.encode(await self.validator.answer(call.caller, call.read(_QUESTION))))
+        return _answer(await self.validator.answer(call.caller, call.read(_QUESTION)))
+
+
+@lru_cache(maxsize=_MOST_ANSWERS)
+def _answer(verdict: Verdict) -> Answer:
+    return Answer(msgspec.json.encode(verdict._asdict()))
 
 
 def route(validator: Validator) -> Route:

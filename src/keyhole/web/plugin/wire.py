@@ -7,7 +7,6 @@ route: who asks, how much is read, how long it may take, and what is answered wh
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -25,14 +24,15 @@ from keyhole.gateway.office import NotAllowed
 from keyhole.gateway.relay import Receive, Send
 from keyhole.web.plugin.call import Answer, Call, Route, Unreadable
 from keyhole.web.plugin.credentials import Credentials, Guesses
+from keyhole.web.plugin.deadline import within
 
 MOUNT = b"/plugin/"
-DEADLINE = 5.0
-"""Seconds until there is an answer: half of what the plugin waits for."""
+DEADLINE = 3.0
+"""Seconds for the body, and again for the answer to it: together well below the 10 that the plugin waits."""
 
-_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
-_NAMED = "/{name}"
-_HEAD = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+_NAME = re.compile(rb"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
+_NAMED = b"/{name}"
+_NOT_KEPT = ((b"cache-control", b"no-store"),)
 _ASK = (b"www-authenticate", b'Basic realm="keyhole plugin", charset="UTF-8"')
 _WORDS: Mapping[int, str] = {
     400: "The body is not what is sent here.",
@@ -54,6 +54,10 @@ class _TooLong(Exception):
     """More of a body than the route takes."""
 
 
+class _TooSlow(Exception):
+    """A body that does not end."""
+
+
 class _Left(Exception):
     """The caller is gone."""
 
@@ -63,6 +67,7 @@ _STATUS: Sequence[tuple[type[Exception], int]] = (
     (Refused, 400),
     (Unreadable, 400),
     (_TooLong, 413),
+    (_TooSlow, 408),
     (ArchiveFailed, 502),
     (KeyholeError, 503),
     (TimeoutError, 503),
@@ -83,9 +88,9 @@ class Plugin:
         deadline: float = DEADLINE,
     ) -> None:
         """Answer *routes* to whoever has one of *credentials*; *refuse* puts refusals and failures on the trail."""
-        self._routes: dict[str, dict[str, Route]] = {}
+        self._routes: dict[bytes, dict[str, Route]] = {}
         for route in routes:
-            self._routes.setdefault(route.path, {})[route.method] = route
+            self._routes.setdefault(MOUNT + route.path.encode(), {})[route.method] = route
         self._credentials = credentials
         self._guesses = Guesses()
         self._refuse = refuse
@@ -104,26 +109,25 @@ class Plugin:
             status = 405 if methods else 404
             await _say(send, status, ((b"allow", ", ".join(methods).encode()),) if methods else ())
             return
-        body: bytes | None = None
         try:
-            async with asyncio.timeout(self._deadline):
-                body = await _body(receive, route.longest)
-                answer = await route.handler(Call(caller, body, name, scope))
+            body = await within(self._deadline, _body(receive, route.longest), _TooSlow)
+            answer = await within(route.deadline or self._deadline, route.handler(Call(caller, body, name, scope)))
         except _Left:
             return
         except Exception as error:  # noqa: BLE001 - whatever it is, the plugin gets an answer that it can read
-            answer = route.safe or _told(error, body)
-            self._note(caller.principal, error, body)
-        await _send(send, answer)
+            answer = route.safe or _told(error)
+            self._note(caller.principal, error)
+        await _send(send, answer, _NOT_KEPT if route.method == "GET" else ())
 
     def _below(self, raw_path: bytes) -> tuple[Mapping[str, Route], str]:
         """The routes at a path, by method, and the name that it ends in."""
-        path = raw_path[len(MOUNT) :].decode("latin-1")
-        above, _, name = path.rpartition("/")
+        known = self._routes.get(raw_path)
+        if known is not None and not raw_path.endswith(_NAMED):
+            return known, ""
+        above, _, name = raw_path.rpartition(b"/")
         if _NAME.fullmatch(name) is None:
             return {}, ""
-        known = self._routes.get(path)
-        return (self._routes.get(above + _NAMED, {}), name) if known is None else (known, "")
+        return self._routes.get(above + _NAMED, {}), name.decode("ascii")
 
     async def _turn_away(self, scope: Mapping[str, Any], reason: Reason, send: Send) -> None:
         client, now = client_of(scope), self._now()
@@ -136,12 +140,12 @@ class Plugin:
         else:
             await _say(send, 401, (_ASK,))
 
-    def _note(self, subject: str, error: Exception, body: bytes | None) -> None:
+    def _note(self, subject: str, error: Exception) -> None:
         """Put on the trail what is not the caller's own mistake."""
-        if isinstance(error, TimeoutError) and body is not None:
-            error = StoreFailed("no answer in time")
-        if isinstance(error, (Refused, Unreadable, _TooLong, TimeoutError)):
+        if isinstance(error, (Refused, Unreadable, _TooLong, _TooSlow)):
             return
+        if isinstance(error, TimeoutError):
+            error = StoreFailed("no answer in time")
         self._refuse(Record(at=self._now(), event=Event.FAILURE, subject=subject, reason=fault.named(error)))
 
 
@@ -164,10 +168,8 @@ async def _body(receive: Receive, longest: int) -> bytes:
     return body
 
 
-def _told(error: Exception, body: bytes | None) -> Answer:
+def _told(error: Exception) -> Answer:
     """What a caller is told of *error*: our own words, or those that were written to be read."""
-    if isinstance(error, TimeoutError) and body is None:
-        return _answer(408)
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
     return _answer(status, error.problem if isinstance(error, Refused) else None)
 
@@ -182,6 +184,6 @@ async def _say(send: Send, status: int, fields: Fields) -> None:
 
 
 async def _send(send: Send, answer: Answer, fields: Fields = ()) -> None:
-    known = (b"content-type", answer.content_type), (b"content-length", b"%d" % len(answer.body))
-    await send({"type": "http.response.start", "status": answer.status, "headers": [*known, *_HEAD, *fields]})
+    start = answer.start
+    await send({**start, "headers": [*start["headers"], *fields]} if fields else start)
     await send({"type": "http.response.body", "body": answer.body})
