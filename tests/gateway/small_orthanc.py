@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -48,6 +49,8 @@ class SmallOrthanc:
     asked: list[str] = field(default_factory=list)
     sent: list[tuple[str | None, bytes]] = field(default_factory=list)
     accepts: list[str] = field(default_factory=list)
+    gate: asyncio.Event | None = None
+    """When there is one, nothing is answered before it is set."""
 
     def nodes(self, level: Level) -> list[Path]:
         depth = level - Level.PATIENT
@@ -84,6 +87,8 @@ class SmallOrthanc:
     ) -> AsyncIterator[ArchiveAnswer]:
         self.asked.append(f"{method} {path}?{query}" if query else f"{method} {path}")
         self.accepts.append(accept)
+        if self.gate is not None:
+            await self.gate.wait()
         received = b"".join([piece async for piece in body]) if body is not None else b""
         self.sent.append((content_type, received))
         if path in self.answers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from keyhole.gateway.incoming import Api, incoming
 from keyhole.gateway.lineage import OrthancLineage
 from keyhole.gateway.orthanc_rest import OrthancSource
 from tests.asgi import Answer
-from tests.gateway.gate import BAD, FRAME, OK, PUBLIC, SECOND, SERIES, Gate, Visitor
+from tests.gateway.gate import BAD, DAY, FRAME, OK, PUBLIC, SECOND, SERIES, Gate, Visitor, settled
 from tests.gateway.small_orthanc import PATIENT, SmallOrthanc, name_of
 
 STUDY = name_of(PATIENT, OK)
@@ -30,9 +31,9 @@ LOOKED_UP = {f"GET /studies/{STUDY}", f"GET /series/{IN_SERIES}", f"GET /instanc
 class World(Gate):
     """A gate whose archive is Orthanc."""
 
-    def __init__(self) -> None:
+    def __init__(self, **more: Any) -> None:
         self.server = SmallOrthanc(PATHS)
-        super().__init__(orthanc={"main": OrthancSource(self.server, OrthancLineage(self.server, "main"))})
+        super().__init__(**more, orthanc={"main": OrthancSource(self.server, OrthancLineage(self.server, "main"))})
 
     async def call(self, who: dict[str, str], method: str, path: str, *body: bytes, **headers: str) -> Answer:
         more = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -118,6 +119,43 @@ class TestWhoMay:
             answer = await world.call(visitor.bearer, method, path)
             assert (answer.status, answer.header("allow")) == (405, "GET, HEAD, OPTIONS")
         assert world.server.asked == []
+
+
+class TestAFlood:
+    """Names that nobody has are made up in no time, and each one asks Orthanc."""
+
+    async def test_of_names_is_felt_by_its_link_alone(self) -> None:
+        world = World(at_once=2, may_wait=3)
+        world.server.gate = asyncio.Event()
+        visitor, other = await world.visitor((OK,)), await world.visitor((OK,))
+        asked = [
+            asyncio.ensure_future(world.call(visitor.bearer, "GET", f"/studies/{name_of(str(number))}"))
+            for number in range(20)
+        ]
+        await settled()
+        assert len(world.server.asked) == 2
+        assert sum(each.done() and each.result().status == 429 for each in asked) == 15
+        opened = asyncio.ensure_future(world.call(other.bearer, "GET", f"/studies/{STUDY}"))
+        await settled()
+        assert len(world.server.asked) == 3
+        world.server.gate.set()
+        assert (await opened).status == 200
+        assert {answer.status for answer in await asyncio.gather(*asked)} == {404, 429}
+
+    async def test_ends_with_the_right_to_ask(self) -> None:
+        world = World()
+        world.server.gate = asyncio.Event()
+        visitor = await world.visitor((OK,))
+        async with world.enforcing():
+            asked = asyncio.ensure_future(world.call(visitor.bearer, "GET", f"/studies/{STUDY}"))
+            await settled()
+            world.after(30 * DAY)
+            assert (await asked).status == 401
+
+    async def test_what_orthanc_does_not_say_is_a_failure_of_whoever_asked(self, world: World) -> None:
+        world.server.status = 500
+        assert (await world.call(await world.key("reader"), "GET", f"/studies/{STUDY}")).status == 502
+        assert [row[0] for row in await world.on_record(Event.FAILURE)] == ["key"]
 
 
 class TestWhatOrthancKeepsBesideTheImages:

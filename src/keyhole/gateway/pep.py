@@ -23,7 +23,7 @@ from keyhole.gateway import fault
 from keyhole.gateway.answer import Answer
 from keyhole.gateway.fetch import Fetch, Order, Unanswerable
 from keyhole.gateway.identify import NOBODY, Holder, Identity
-from keyhole.gateway.incoming import Incoming
+from keyhole.gateway.incoming import Api, Incoming
 from keyhole.gateway.ledger import Ledger
 from keyhole.gateway.question import READING, Question, Unasked, Understanding
 from keyhole.gateway.relay import ALWAYS, Begun, Cut, Receive, Send, SenderLeft, body_of, refuse, stream, watched, whole
@@ -89,9 +89,9 @@ class Gateway:
             return Stop(Reason.NO_CREDENTIAL)
         if request.method == "OPTIONS":
             return await self._options(request, holder, send)
-        question = await self.understanding(request, holder)
-        if isinstance(question, Unasked):
-            return Stop(question.reason, holder, question.ask, question.allow)
+        question = await self._understood(request, holder)
+        if isinstance(question, Stop):
+            return question
         match question.decided(holder, self.now()):
             case Deny(reason):
                 return Stop(reason, holder, question.ask)
@@ -99,6 +99,26 @@ class Gateway:
                 return await self._release(request, holder, question, reach, receive, send)
             case never:
                 assert_never(never)
+
+    async def _understood(self, request: Incoming, holder: Holder) -> Question | Stop:
+        try:
+            question = await self._in_turn(request, holder)
+        except TooMany:
+            return Stop(Reason.TOO_MANY, holder)
+        except Exception as error:  # noqa: BLE001 - as in the end, where it is known who asks
+            return Stop(fault.named(error), holder, failed=True)
+        if isinstance(question, Unasked):
+            return Stop(question.reason, holder, question.ask, question.allow)
+        return question
+
+    async def _in_turn(self, request: Incoming, holder: Holder) -> Question | Unasked:
+        """What is asked. Looking up Orthanc's names asks the archive, in turn like everything that does."""
+        if request.api is Api.DICOMWEB:
+            return await self.understanding(request, holder)
+        question: Question | Unasked = Unasked(Reason.VISIT_ENDED)
+        async with self.streams.open(holder.subject.name) as running, self.streams.turn(_source(holder)):
+            question = await self.understanding(request, holder)
+        return question if running.ended is None else Unasked(running.ended)
 
     async def _options(self, request: Incoming, holder: Holder, send: Send) -> Stop | None:
         offered = self.understanding.offered(request, holder)
