@@ -219,7 +219,7 @@ def _keep(settings: Settings, facts: Iterable[ArchiveFacts]) -> Iterator[Finding
         yield note(
             "abilities-kept",
             f"what {', '.join(changed)} is able to do was not known before, or has changed, and is kept now",
-            "a running server takes it up when it starts again",
+            "a running server takes it up within seconds",
         )
 
 

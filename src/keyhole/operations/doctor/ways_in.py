@@ -115,7 +115,7 @@ def _unable(name: str, found: Probed) -> Iterator[Finding]:
         yield note("archive-page", told, "it is asked page by page")
     if found.thumbnails is False:
         told = f"archive {name} makes no thumbnails"
-        yield note("archive-thumbnails", told, "viewers that ask for them show none")
+        yield note("archive-thumbnails", told, "viewers that ask for them get small rendered pictures")
 
 
 def folder(found: FolderHolds) -> Iterator[Finding]:
