@@ -74,6 +74,16 @@ class TestWhoMay:
         assert (refused.status, refused.body, refused.headers) == (404, nowhere.body, nowhere.headers)
         assert [row[3] for row in await world.on_record(Event.REFUSAL)] == [Reason.NOT_THERE, Reason.NO_GRANT]
 
+    async def test_which_patients_there_are_is_not_even_looked_up_for_a_visit(
+        self, world: World, visitor: Visitor
+    ) -> None:
+        for name in (name_of(PATIENT), NOBODY):
+            for below in ("", "/studies", "/instances", "/module"):
+                assert (await world.call(visitor.bearer, "GET", f"/patients/{name}{below}")).status == 404
+        assert world.server.asked == []
+        await world.call(await world.key("reader"), "GET", f"/patients/{name_of(PATIENT)}")
+        assert world.server.asked != []
+
     async def test_a_visits_cookie_opens_nothing_here(self, world: World, visitor: Visitor) -> None:
         assert (await world.call(visitor.cookie, "GET", f"/studies/{STUDY}")).status == 401
         below = await world.caller.get(f"/v/{visitor.visit.id}/orthanc/studies", visitor.cookie)

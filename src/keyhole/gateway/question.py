@@ -12,7 +12,7 @@ from typing import Protocol
 
 from keyhole.access.decision import Allow, Ask, Deny, Reason
 from keyhole.access.pdp import decide
-from keyhole.access.resource import Resource
+from keyhole.access.resource import Level, Resource
 from keyhole.access.subject import Kind
 from keyhole.dicom import dicomweb, orthanc, orthanc_call, wado_uri
 from keyhole.dicom.orthanc import OrthancName
@@ -174,7 +174,19 @@ async def _of_orthanc(
         return Unasked(query.reason, detail=query.detail)
     if request.has_body and orthanc_call.call_of(route).body is Body.NOTHING:
         return Unasked(Reason.BAD_QUERY, detail="this request has no body")
-    resource = None if name is None else await lineage.resource(name)
-    if name is not None and resource is None:
-        return Unasked(Reason.NOT_THERE, Ask(route.action, Resource.whole(archive)), detail="nothing has this name")
+    resource = None
+    if name is not None:
+        resource = await lineage.resource(name) if _may_hold(holder, archive, name.level) else None
+        if resource is None:
+            return Unasked(Reason.NOT_THERE, Ask(route.action, Resource.whole(archive)), detail="nothing has this name")
     return Question(found, query, orthanc.ask(found, archive, resource), besides)
+
+
+def _may_hold(holder: Holder, archive: str, level: Level) -> bool:
+    """Whether something of *level* can be within what *holder* was granted.
+
+    A patient's name is derived from the PatientID alone, which can be guessed: to whoever holds no patient, nothing is
+    to tell which there are, and not the time that it takes to look either.
+    """
+    targets = [grant.target for grant in holder.grants if grant.target.archive == archive]
+    return level > Level.PATIENT or any(isinstance(each, Resource) and each.level <= level for each in targets)
