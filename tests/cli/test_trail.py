@@ -65,6 +65,22 @@ def test_who_saw_what_when_from_where_through_which_share_and_how_much(happened:
     assert "trail read" in lines[-1]
 
 
+def test_a_download_is_told_apart_from_looking_and_from_asking_how_long_it_is(environment: Path, here: Run) -> None:
+    rows = (
+        seen(Event.ACCESS, 0, Action.DOWNLOAD),
+        seen(Event.ACCESS, 1, Action.RETRIEVE),
+        seen(Event.EXPORT, 2, Action.DOWNLOAD),
+        seen(Event.COUNT, 3, Action.DOWNLOAD, images=7, bytes=3_000_000),
+        seen(Event.COUNT, 4, Action.RETRIEVE, images=2, bytes=1_000_000),
+    )
+    asyncio.run(_append(rows))
+    lines = [" ".join(line.split()) for line in here(["trail"], "").out.splitlines()]
+    assert lines[1:-1] == [
+        f"2026-03-01 12:00 to 12:04 saw visit:{VISIT} share:{SHARE} 1.2.3 2 images, 1.0 MB",
+        f"2026-03-01 12:02 to 12:03 downloaded visit:{VISIT} share:{SHARE} 1.2.3 7 images, 3.0 MB",
+    ]
+
+
 def test_refusals_are_listed_with_their_reasons(happened: Path, here: Run) -> None:
     out = here(["trail", "--refusals"], "").out
     assert [reason for reason in ("no-grant", "wrong-secret") if reason in out] == ["no-grant", "wrong-secret"]

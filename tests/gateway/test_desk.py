@@ -73,6 +73,17 @@ class TestSharing:
             "recipient": "Dr Roe",
         }
 
+    async def test_the_files_can_be_given_by_who_may_download_them(self, gate: Gate, desk: Desk) -> None:
+        wanted = order(kind=ShareKind.DOWNLOAD)
+        share = await desk.create_share(SHARER, wanted)
+        assert share.kind is ShareKind.DOWNLOAD
+        [row] = await gate.trail(Event.SHARE_CREATED)
+        assert row.detail["allows"] == "download"
+        looking = staff("sharer", ceiling=ALLOWS[ShareKind.VIEW] | {Action.SHARE})
+        with pytest.raises(NotAllowed):
+            await desk.create_share(looking, wanted)
+        assert (await desk.create_share(looking, order())).kind is ShareKind.VIEW
+
     async def test_the_link_opens_the_share_and_is_on_no_record(self, gate: Gate, desk: Desk) -> None:
         share = await desk.create_share(SHARER, order())
         shown = desk.link(share)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from keyhole.web.public import public_app
 from keyhole.web.viewer import ViewerFiles
 from tests.asgi import Caller
 from tests.web.conftest import Dicomweb
-from tests.web.openings import NOW, Memory
+from tests.web.openings import NOW, STUDIES, Memory
 
 Visit = tuple[str, dict[str, str]]
 
@@ -44,6 +45,26 @@ async def test_what_an_archive_says_is_escaped(caller: Caller, memory: Memory, v
     assert "<script>alert" not in answer.text
     assert "&lt;script&gt;" in answer.text
     assert "Date not known" in answer.text
+
+
+async def test_what_may_be_kept_has_a_button_and_plain_words(caller: Caller, memory: Memory, visit: Visit) -> None:
+    study, other = STUDIES
+    part = replace(other.series[0], description="<b>Lung</b>", images=1, download=True)
+    memory.studies = (replace(study, download=True), replace(other, series=(part,)))
+    path, cookie = visit
+    page = (await caller.get(f"{path}/", cookie)).text
+    assert 'href="dicom-web/studies/1.2.3?accept=application/zip" download>Download this study</a>' in page
+    assert 'href="dicom-web/studies/1.2.4/series/1.2.4.1?accept=application/zip" download>' in page
+    assert "Download “&lt;b&gt;Lung&lt;/b&gt;”" in page
+    assert "all 181 images" in page
+    assert "the one image" in page
+
+
+async def test_what_may_only_be_seen_has_none(caller: Caller, memory: Memory, visit: Visit) -> None:
+    path, cookie = visit
+    page = (await caller.get(f"{path}/", cookie)).text
+    assert "Download" not in page
+    assert "application/zip" not in page
 
 
 async def test_a_visit_without_images_says_so(caller: Caller, memory: Memory, visit: Visit) -> None:

@@ -30,6 +30,13 @@ async def test_a_study_is_shared_and_the_link_is_in_the_answer(sharer: Client, w
     assert (share["note"], share["recipient"]) == ("for Monday", "Dr Roe")
 
 
+async def test_the_files_are_shared_as_well_when_that_is_said(sharer: Client) -> None:
+    share = await shared(sharer, allows="download")
+    assert share["allows"] == "download"
+    assert (await sharer.ask("GET", f"{SHARES}/{share['id']}")).json["allows"] == "download"
+    assert (await sharer.ask("POST", SHARES, WEEK | {"allows": "everything"})).status == 422
+
+
 async def test_an_end_may_be_a_time_in_any_zone(sharer: Client) -> None:
     share = await sharer.ask("POST", SHARES, {"studies": [CT, MR], "expires_at": "2026-03-02T12:00:00+02:00"})
     assert share.json["expires_at"] == "2026-03-02T10:00:00Z"
