@@ -19,6 +19,7 @@ from keyhole.access.decision import Allow, Ask, Deny, Event, Reason, Record, Sco
 from keyhole.access.pdp import scope
 from keyhole.access.resource import Action, Level
 from keyhole.access.subject import ANONYMOUS
+from keyhole.dicom.route import Kind
 from keyhole.gateway import fault
 from keyhole.gateway.answer import Answer
 from keyhole.gateway.fetch import Fetch, Order, Unanswerable
@@ -178,6 +179,8 @@ class Gateway:
                 )
             fields = {**ALWAYS, **answer.fields}
             if request.method == "HEAD":
+                if order.found.route.kind is Kind.METADATA:
+                    await anext(answer.body, None)  # what is told of something else is told from its first item on
                 await whole(send, answer.status, answer.content_type, None, fields)
                 return
             tally = _Tally(self.ledger, access, answer)
