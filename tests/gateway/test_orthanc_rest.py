@@ -6,6 +6,8 @@ import asyncio
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from keyhole.access.decision import Event, Reason
 from keyhole.access.resource import Action
@@ -129,6 +131,26 @@ class TestWhoMay:
             answer = await world.call(visitor.bearer, method, path)
             assert (answer.status, answer.header("allow")) == (405, "GET, HEAD, OPTIONS")
         assert world.server.asked == []
+
+
+NODES = sorted({path[:depth] for path in PATHS for depth in (1, 2, 3)})
+LISTS = {1: "studies", 2: "series", 3: "instances"}
+
+
+@settings(max_examples=25)
+@given(st.sets(st.sampled_from([node for node in NODES if len(node) < 3]), min_size=1, max_size=3))
+async def test_what_is_listed_is_what_can_be_opened(shared: set[tuple[str, ...]]) -> None:
+    world = World()
+    visitor = await world.visitor(*sorted(shared))
+    for depth, kind in LISTS.items():
+        every = [name_of(PATIENT, *node) for node in NODES if len(node) == depth]
+        opened = {name for name in every if (await world.call(visitor.bearer, "GET", f"/{kind}/{name}")).status == 200}
+        assert set((await world.call(visitor.bearer, "GET", f"/{kind}")).json()) == opened
+        held = {node for node in NODES if len(node) == depth and any(node[: len(each)] == each for each in shared)}
+        assert opened == {name_of(PATIENT, *node) for node in held}
+    in_dicomweb = await world.caller.get("/dicom-web/studies", visitor.bearer)
+    found = {item["0020000D"]["Value"][0] for item in in_dicomweb.json()}
+    assert found == {node[0] for node in shared}
 
 
 class TestAFlood:
