@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import itertools
+import tracemalloc
 import zipfile
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
@@ -169,3 +171,20 @@ async def test_several_where_one_was_asked_for_or_none_are_a_failure(files: tupl
     with pytest.raises(ArchiveFailed):
         async for _ in alone(stream([body(*files)]), Instances(BOUNDARY, asked())):
             pass
+
+
+@pytest.mark.slow
+async def test_thousands_of_instances_hold_less_than_a_kilobyte_each() -> None:
+    content, count = file(1000), 3000
+    parts = (part(content.replace(b".1000", b".%d" % number)) for number in range(1000, 1000 + count))
+    package = Package()
+    sending = packed(stream(itertools.chain(parts, [END])), Instances(BOUNDARY, asked()), package)
+    tracemalloc.start()
+    try:
+        async for _ in sending:
+            pass
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert package.count == count
+    assert peak < HEAD_LONGEST + count * 1024
