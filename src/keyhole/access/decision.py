@@ -57,7 +57,10 @@ class Scope:
 
     def covers(self, resource: Resource, lineage: Lineage = UNKNOWN) -> bool:
         """Whether the whole of *resource* is in scope."""
-        return any(covers(target, resource, lineage) for target in self.targets)
+        for target in self.targets:  # noqa: SIM110 - on the way of every image, a generator costs as much as the rest
+            if covers(target, resource, lineage):
+                return True
+        return False
 
     def within(self, resource: Resource, lineage: Lineage = UNKNOWN) -> Scope:
         """The part of the scope that lies in *resource*: all of it, some nodes below it, or nothing."""
