@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -123,3 +123,11 @@ def test_those_who_show_nothing_have_no_role_unless_it_is_said(enough: dict[str,
     assert load(enough, tmp_path).plugin_anonymous_roles == frozenset()
     found = load(enough | {"KEYHOLE_PLUGIN_ANONYMOUS_ROLES": "uploader, guest"}, tmp_path).plugin_anonymous_roles
     assert found == {"uploader", "guest"}
+
+
+def test_links_of_the_service_before_need_a_last_day(enough: dict[str, str], tmp_path: Path) -> None:
+    secret = {"KEYHOLE_PLUGIN_LEGACY_SECRET": PASSWORD}
+    assert "KEYHOLE_PLUGIN_LEGACY_SECRET are needed together" in problem(enough | secret, tmp_path)
+    for text in ("2027-03-31", "2027-03-31T00:00:00Z", "2027-03-31T02:00:00+02:00"):
+        settings = load(enough | secret | {"KEYHOLE_PLUGIN_LEGACY_UNTIL": text}, tmp_path)
+        assert settings.plugin_legacy_until == datetime(2027, 3, 31, tzinfo=UTC)

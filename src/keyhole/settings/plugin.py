@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated
 
 from pydantic import (
@@ -96,6 +96,14 @@ class PluginSettings(BaseModel):
     plugin_types: _Types = Field(
         {}, description="what links of a type open: `TYPE=landing`, `TYPE=direct` or `TYPE=off`, separated by commas"
     )
+    plugin_legacy_secret: _Password | None = Field(
+        None,
+        description="`SECRET_KEY` of the service that answered the plugin before: links that it gave out go on working",
+        json_schema_extra=_SECRET,
+    )
+    plugin_legacy_until: Annotated[datetime, AfterValidator(values.aware)] | None = Field(
+        None, description="day or time when the last of those links ends, such as 2027-03-31"
+    )
     plugin_orthanc_url: _ServerRoot | None = Field(
         None, description="URL under which people reach that Orthanc, for viewers that live there"
     )
@@ -108,6 +116,13 @@ class PluginSettings(BaseModel):
     def _with_plugin_user(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         if "plugin_user" in info.data and (value is None) is not (info.data["plugin_user"] is None):
             raise Conflict("and KEYHOLE_PLUGIN_USER are needed together")
+        return value
+
+    @field_validator("plugin_legacy_until")
+    @classmethod
+    def _with_legacy_secret(cls, value: datetime | None, info: ValidationInfo) -> datetime | None:
+        if "plugin_legacy_secret" in info.data and (value is None) is not (info.data["plugin_legacy_secret"] is None):
+            raise Conflict("and KEYHOLE_PLUGIN_LEGACY_SECRET are needed together")
         return value
 
     @field_validator("plugin_callers")

@@ -6,7 +6,7 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from email.policy import EmailPolicy
 from pathlib import Path
 from typing import Self
@@ -258,6 +258,11 @@ def mailbox(text: str) -> str:
     if header is None or header.defects or len(header.addresses) != 1 or not header.addresses[0].domain:
         raise ValueError("is not an address such as Radiology <radiology@clinic.example>")
     return text
+
+
+def aware(time: datetime) -> datetime:
+    """A moment; without a time zone it is UTC."""
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
 def names(value: object) -> object:

@@ -8,16 +8,23 @@ from keyhole.gateway.current import Current
 from keyhole.gateway.desk import Desk
 from keyhole.gateway.plugin.caller import Caller
 from keyhole.gateway.plugin.key_users import KeyUsers
+from keyhole.gateway.plugin.legacy import LegacyTokens
 from keyhole.gateway.plugin.link_desk import LinkDesk
+from keyhole.gateway.plugin.mailing import MAILS_AT_ONCE, MAILS_PER_SECOND, Mailing
 from keyhole.gateway.plugin.naming import Lineage, Naming
 from keyhole.gateway.plugin.profiles import Profiles
 from keyhole.gateway.plugin.reader import Reader
 from keyhole.gateway.plugin.roles import Roles
-from keyhole.gateway.plugin.tokens import OwnTokens, Tokens
+from keyhole.gateway.plugin.templates import Templates
+from keyhole.gateway.plugin.tokens import OwnTokens, TokenKind, Tokens
 from keyhole.gateway.plugin.validator import Validator
+from keyhole.gateway.smtp import MailServer
+from keyhole.gateway.throttle import Throttle
 from keyhole.settings import Settings
+from keyhole.settings.mail import Security
 from keyhole.sharing.address import Addresses
-from keyhole.web.plugin import links, profile, roles, validate
+from keyhole.sharing.token import Creation
+from keyhole.web.plugin import emails, links, profile, roles, validate
 from keyhole.web.plugin.call import Route
 from keyhole.web.plugin.credentials import Credential, Credentials
 from keyhole.web.plugin.wire import Plugin
@@ -28,8 +35,10 @@ def plugin(settings: Settings, desk: Desk, current: Current, lineage: Mapping[st
     credentials = _credentials(settings)
     if not credentials:
         return None
-    tokens = Tokens((OwnTokens(current, desk.ring),), settings.plugin_types)
-    routes = (*_of_tokens(settings, desk, tokens, lineage), *_of_users(settings, desk, current))
+    kinds: tuple[TokenKind, ...] = (OwnTokens(current, desk.ring), *_legacy(settings, desk, current, lineage))
+    tokens = Tokens(kinds, settings.plugin_types)
+    mail = _of_mail(settings, desk, current, tokens)
+    routes = (*_of_tokens(settings, desk, tokens, lineage), *_of_users(settings, desk, current), *mail)
     return Plugin(routes, Credentials(credentials), desk.ledger.refuse, desk.now)
 
 
@@ -45,6 +54,28 @@ def _credentials(settings: Settings) -> list[Credential]:
         )
         found.append(Credential.of(caller, each.user, each.password.get_secret_value()))
     return found
+
+
+def _legacy(
+    settings: Settings, desk: Desk, current: Current, lineage: Mapping[str, Lineage]
+) -> tuple[LegacyTokens, ...]:
+    """The tokens of the service before, if there are to be any; they are about the default archive."""
+    secret, until = settings.plugin_legacy_secret, settings.plugin_legacy_until
+    if secret is None or until is None:
+        return ()
+    before = Caller(name="legacy", archive=settings.archive_name, creation=Creation.TRUSTED)
+    return (
+        LegacyTokens(
+            rows=current,
+            shares=desk.store,
+            naming=Naming(desk.find, lineage),
+            ring=desk.ring,
+            caller=before,
+            key=secret.get_secret_value(),
+            until=until,
+            now=desk.now,
+        ),
+    )
 
 
 def _of_tokens(settings: Settings, desk: Desk, tokens: Tokens, lineage: Mapping[str, Lineage]) -> tuple[Route, ...]:
@@ -77,3 +108,34 @@ def _of_users(settings: Settings, desk: Desk, current: Current) -> tuple[Route, 
         now=now,
     )
     return (profile.route(profiles), *roles.routes(book))
+
+
+def _of_mail(settings: Settings, desk: Desk, current: Current, tokens: Tokens) -> tuple[Route, ...]:
+    templates = Templates(settings.mail_templates)
+    if settings.smtp_host is None or settings.mail_from is None:
+        return emails.routes(templates, None)
+    password = settings.smtp_password
+    server = MailServer(
+        host=settings.smtp_host,
+        port=settings.smtp_port,
+        starttls=settings.smtp_security is Security.STARTTLS,
+        tls=settings.smtp_security is Security.TLS,
+        user=settings.smtp_user,
+        password=None if password is None else password.get_secret_value(),
+    )
+    roots = (settings.public_url, settings.plugin_orthanc_url, settings.plugin_ohif_url)
+    mailing = Mailing(
+        post=server,
+        templates=templates,
+        rows=current,
+        tokens=tokens,
+        ring=desk.ring,
+        ledger=desk.ledger,
+        throttle=Throttle(at_once=MAILS_AT_ONCE, per_second=MAILS_PER_SECOND),
+        sender=settings.mail_from,
+        reply_to=settings.mail_reply_to,
+        domains=settings.mail_domains,
+        roots=[root.rstrip("/") for root in roots if root is not None],
+        now=desk.now,
+    )
+    return emails.routes(templates, mailing)
