@@ -150,8 +150,10 @@ class World:
         return await asgi.Caller(self.app).post_json(f"/plugin/{path}", content, basic())
 
     async def put(self, path: str, content: Any) -> asgi.Answer:
-        body = content if isinstance(content, bytes) else msgspec.json.encode(content)
-        return await asgi.Caller(self.app).call("PUT", f"/plugin/{path}", basic(), [body])
+        return await self.send("PUT", path, msgspec.json.encode(content))
+
+    async def send(self, method: str, path: str, body: bytes) -> asgi.Answer:
+        return await asgi.Caller(self.app).call(method, f"/plugin/{path}", basic(), [body])
 
 
 def basic() -> dict[str, str]:
