@@ -48,7 +48,9 @@ class ArchiveSettings(BaseModel):
     headers: _Headers = Field(
         {}, description="headers that let Keyhole in, one `Name: value` to a line", json_schema_extra=_SECRET
     )
-    orthanc: _ServerRoot | None = Field(None, description="root of Orthanc's own REST API, when the archive is one")
+    orthanc: _ServerRoot | None = Field(
+        None, description="root of Orthanc's own REST API, when the archive is one; opens `/orthanc` to keys and visits"
+    )
     uploads: bool = Field(default=False, description="store what is uploaded in the folder, when the archive is one")
 
     @property
@@ -79,7 +81,7 @@ class Settings(PluginSettings, MailSettings):
         json_schema_extra=_SECRET,
     )
     archive_orthanc: _ServerRoot | None = Field(
-        None, description="root of Orthanc's own REST API, when the archive is one"
+        None, description="root of Orthanc's own REST API, when the archive is one; opens `/orthanc` to keys and visits"
     )
     archive_uploads: bool = Field(
         default=False, description="store what is uploaded in the folder, when the archive is one"
