@@ -14,7 +14,7 @@ from itertools import takewhile
 from keyhole.access.decision import Reason, Scope
 from keyhole.access.resource import Level
 from keyhole.archive.answer import Archive, ArchiveAnswer
-from keyhole.dicom.attribute import ABOVE_SERIES
+from keyhole.dicom.attribute import ABOVE_SERIES, OF_PATIENT, OF_SERIES, OF_STUDY
 from keyhole.dicom.query import MOST_UIDS, SEARCHES, SearchQuery
 from keyhole.dicom.route import Match
 from keyhole.errors import ForeignAnswer
@@ -25,10 +25,6 @@ from keyhole.gateway.rewrite import text
 
 UID_TAGS = ("0020000D", "0020000E", "00080018")
 """What names a study, a series and an instance."""
-
-_OF_PATIENT = frozenset({"00201200", "00201202", "00201204"})
-_OF_STUDY = frozenset({"00080061", "00080062", "00080063", "00201206", "00201208"})
-_OF_SERIES = frozenset({"00201209"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +105,11 @@ def _silenced(item: Item, reach: Reach, uids: Sequence[str | None]) -> Item:
     named = _named(uids)
     if len(uids) == 1 and not reach.covers(*named):
         return {tag: element for tag, element in item.items() if tag in ABOVE_SERIES}
-    telling = _OF_PATIENT
+    telling = OF_PATIENT
     if not reach.covers(*named[:1]):
-        telling |= _OF_STUDY
+        telling |= OF_STUDY
     if not reach.covers(*named[:2]):
-        telling |= _OF_SERIES
+        telling |= OF_SERIES
     for tag in telling & item.keys():
         del item[tag]
     return item
@@ -187,11 +183,11 @@ class _Search:
     def _narrowed(self, query: SearchQuery) -> SearchQuery:
         """*query* without what would tell of things out of scope, asking for the UIDs by which answers are judged."""
         if not self._reach.everything:
-            query = query.without(_OF_PATIENT)
+            query = query.without(OF_PATIENT)
         studies = self._within[:1] or self._studies or ()
         divided = not all(map(self._reach.covers, studies))
         if divided:
-            query = query.without(_OF_STUDY | _OF_SERIES)
+            query = query.without(OF_STUDY | OF_SERIES)
             if self._level is Level.STUDY:
                 query = query.within(ABOVE_SERIES)
         if query.includefield == ("all",) or (not query.includefield and not (divided and self._within)):
