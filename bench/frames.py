@@ -109,6 +109,8 @@ def write(folder: Path) -> None:
         for n in (1, 2, 3)
     ]
     (folder / "instances.json").write_text(json.dumps(instances))
+    for number, described_one in enumerate(instances, 1):
+        (root / frame(number).lstrip("/")).parent.with_name("metadata").write_text(json.dumps([described_one]))
     for place in (folder, *folder.rglob("*")):
         place.chmod(0o755 if place.is_dir() else 0o644)
 

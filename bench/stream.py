@@ -39,7 +39,7 @@ ARCHIVE = f"""
     root {{folder}};
     types {{{{ }}}}
     location = /dicom-web/studies {{{{ default_type application/dicom+json; try_files /found.json =404; }}}}
-    location ~ /instances$ {{{{ default_type application/dicom+json; try_files /instances.json =404; }}}}
+    location ~ /(instances|metadata)$ {{{{ default_type application/dicom+json; try_files /instances.json =404; }}}}
     location = /dicom-web{WHOLE} {{{{
       default_type 'multipart/related; type="application/dicom"; boundary={BOUNDARY}'; try_files /study =404;
     }}}}
