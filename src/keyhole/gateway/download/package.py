@@ -11,8 +11,8 @@ from keyhole.gateway.download.head import HEAD_LONGEST
 from keyhole.gateway.download.instances import Begun, Instances, Piece, checked
 from keyhole.gateway.download.zip import Zip
 
-MOST = 999_999
-"""Instances in one package: as many as have a name."""
+MOST = 200_000
+"""Instances in one package: what an archive that never ends may cost in memory, some hundred megabytes."""
 
 
 def _path(series: int, instance: int) -> tuple[str, str, str]:
