@@ -62,6 +62,7 @@ from keyhole.web.pages import PublicPages
 from keyhole.web.public import public_app
 from keyhole.web.quiet import Quiet
 from keyhole.web.viewer import ViewerFiles
+from keyhole.wiring.identity import Directory, directory
 from keyhole.wiring.plugin import plugin
 
 _READY_SECONDS = 4.0
@@ -168,6 +169,7 @@ class Base:
     orthanc: Mapping[str, OrthancSource]
     desk: Desk
     finder: Finder
+    people: Directory
 
 
 def _able(archive: Archive, data: Path) -> Capabilities:
@@ -195,6 +197,8 @@ async def _base(
                 orthanc[name] = OrthancSource(rest, OrthancLineage(rest, name))
         ledger = Ledger(trail_of(store), now)
         finder = Finder(sources, ledger, now)
+        people = directory(settings, now, time.monotonic)
+        stack.push_async_callback(people.close)
         desk = Desk(
             store=store,
             archives=tuple(archives),
@@ -204,9 +208,10 @@ async def _base(
             longest_share=settings.longest_share,
             find=finder.studies,
             find_series=finder.series,
+            known_roles=people.roles,
             now=now,
         )
-        yield Base(store, ledger, archives, sources, orthanc, desk, finder)
+        yield Base(store, ledger, archives, sources, orthanc, desk, finder, people)
 
 
 @asynccontextmanager
@@ -265,8 +270,8 @@ class Process:
     def app(self, name: str) -> ASGIApp:
         """The application of the listener *name*, for whoever has to have it before it is wired."""
 
-        async def answer(scope: types.Scope, receive: Receive, send: Send) -> None:
-            await self._apps[name](scope, receive, send)
+        def answer(scope: types.Scope, receive: Receive, send: Send) -> Awaitable[None]:
+            return self._apps[name](scope, receive, send)
 
         return answer
 
@@ -346,7 +351,7 @@ class Process:
         )
         token = None if settings.metrics_token is None else Secret(settings.metrics_token.get_secret_value())
         pages = PublicPages(settings.public_url)
-        asked_by_orthanc = plugin(settings, base.desk, current, lineage)
+        asked_by_orthanc = plugin(settings, base.desk, current, lineage, base.people)
         apps: dict[str, ASGIApp] = {
             "public": public_app(openings, ViewerFiles(settings.viewer), gateway, pages, now),
             "staff": staff(base.desk, decisions, identity, base.ledger.refuse, settings.archive_name),

@@ -50,6 +50,7 @@ STATUS: Mapping[Reason, int] = {
     Reason.FOREIGN_ANSWER: 404,  # there is such a thing elsewhere: nobody is to learn that
     Reason.ARCHIVE_TIMEOUT: 504,
     Reason.STORE_FAILED: 503,
+    Reason.PROVIDER_FAILED: 503,
     Reason.FAULT: 500,
 }
 """The status a stranger gets for each reason below the DICOMweb roots (facts: PS3.18 sections 8.5 and 8.11)."""
@@ -128,10 +129,10 @@ class Begun:
         self._send = send
         self.yet = False
 
-    async def __call__(self, message: Message) -> None:
+    def __call__(self, message: Message) -> Awaitable[None]:
         """Pass *message* on."""
         self.yet = True
-        await self._send(message)
+        return self._send(message)
 
 
 class Cut(Exception):

@@ -6,9 +6,10 @@ set before this module is imported.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import lru_cache
 
@@ -21,8 +22,8 @@ from keyhole.archive.answer import Archive, ArchiveAnswer
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 _SHARED = "PROMETHEUS_MULTIPROC_DIR"
-_WORTH_COUNTING = 1 << 20
-"""Bytes of a long answer after which they are counted, though it has not ended."""
+LATE = 0.2
+"""Seconds after which what was counted is among the figures, at the latest."""
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
@@ -32,6 +33,8 @@ class Metrics:
     def __init__(self) -> None:
         """Begin at nothing."""
         self._registry = CollectorRegistry()
+        self.counting: list[Callable[[], None]] = []
+        """What has figures that are not among these yet, and adds them when called."""
         self.requests = Counter(
             "keyhole_requests", "Requests answered", ("listener", "status"), registry=self._registry
         )
@@ -70,7 +73,9 @@ class Metrics:
             self.images.inc(record.images)
 
     def exposition(self) -> bytes:
-        """All figures, of all workers, in Prometheus' text format."""
+        """All figures, of all workers, in Prometheus' text format. Those of others may be :data:`LATE` seconds old."""
+        for tell in self.counting:
+            tell()
         if _SHARED not in os.environ:
             return generate_latest(self._registry)
         everybody = CollectorRegistry()
@@ -79,14 +84,21 @@ class Metrics:
 
 
 class Counted:
-    """ASGI. Counts what passes through one listener."""
+    """ASGI. Counts what passes through one listener.
+
+    It counts in numbers of its own, and adds them to the figures now and then: these are locked each time.
+    """
 
     def __init__(self, app: ASGIApp, listener: str, metrics: Metrics) -> None:
         """Stand before *app*."""
         self._app = app
-        self._answered = lru_cache(maxsize=64)(lambda status: metrics.requests.labels(listener, str(status)))
-        self._open = metrics.open.labels(listener)
-        self._bytes = metrics.sent_bytes.labels(listener)
+        self._answers = lru_cache(maxsize=64)(lambda status: metrics.requests.labels(listener, str(status)))
+        self._figure = metrics.open.labels(listener)
+        self._sum = metrics.sent_bytes.labels(listener)
+        self._answered: dict[int, int] = {}
+        self._open = self._sent = 0
+        self._due = False
+        metrics.counting.append(self._tell)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one request on."""
@@ -94,25 +106,36 @@ class Counted:
             await self._app(scope, receive, send)
             return
 
-        sent = 0
-
-        async def counting(message: Message) -> None:
-            nonlocal sent
-            await send(message)
+        def counting(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
-                self._answered(message["status"]).inc()
+                status = message["status"]
+                self._answered[status] = self._answered.get(status, 0) + 1
             else:
-                sent += len(message.get("body", b""))
-                if sent >= _WORTH_COUNTING:
-                    self._bytes.inc(sent)
-                    sent = 0
+                self._sent += len(message.get("body", b""))
+            self._soon()
+            return send(message)
 
-        self._open.inc()
+        self._open += 1
+        self._soon()
         try:
             await self._app(scope, receive, counting)
         finally:
-            self._open.dec()
-            self._bytes.inc(sent)
+            self._open -= 1
+            self._soon()
+
+    def _soon(self) -> None:
+        if not self._due:
+            self._due = True
+            asyncio.get_running_loop().call_later(LATE, self._tell)
+
+    def _tell(self) -> None:
+        self._due = False
+        self._figure.set(self._open)
+        self._sum.inc(self._sent)
+        self._sent = 0
+        for status, times in self._answered.items():
+            self._answers(status).inc(times)
+        self._answered.clear()
 
 
 class TimedArchive:

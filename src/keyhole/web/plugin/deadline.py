@@ -9,8 +9,8 @@ from typing import Any, Generic, TypeVar
 T = TypeVar("T")
 
 
-async def within(seconds: float, coroutine: Coroutine[Any, Any, T], late: type[Exception] = TimeoutError) -> T:
-    """What *coroutine* returns; *late*, and its cancellation, when it waits for longer than *seconds*.
+async def within(seconds: float, coroutine: Coroutine[Any, Any, T]) -> T:
+    """What *coroutine* returns; TimeoutError, and its cancellation, when it waits for longer than *seconds*.
 
     It is begun before any timer is set: most answers about images come from memory, and a timer costs as much as they.
     """
@@ -19,11 +19,8 @@ async def within(seconds: float, coroutine: Coroutine[Any, Any, T], late: type[E
     except StopIteration as end:
         result: T = end.value
         return result
-    try:
-        async with asyncio.timeout(seconds):
-            return await _Rest(coroutine, waits_for)
-    except TimeoutError as error:
-        raise late from error
+    async with asyncio.timeout(seconds):
+        return await _Rest(coroutine, waits_for)
 
 
 class _Rest(Generic[T]):

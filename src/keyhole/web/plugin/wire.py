@@ -21,14 +21,15 @@ from keyhole.errors import ArchiveFailed, KeyholeError, Refused, StoreFailed
 from keyhole.gateway import fault
 from keyhole.gateway.client import client_of
 from keyhole.gateway.office import NotAllowed
-from keyhole.gateway.relay import Receive, Send
+from keyhole.gateway.plugin.caller import Caller
+from keyhole.gateway.relay import Message, Receive, Send
 from keyhole.web.plugin.call import Answer, Call, Route, Unreadable
 from keyhole.web.plugin.credentials import Credentials, Guesses
 from keyhole.web.plugin.deadline import within
 
 MOUNT = b"/plugin/"
-DEADLINE = 3.0
-"""Seconds for the body, and again for the answer to it: together well below the 10 that the plugin waits."""
+DEADLINE = 5.0
+"""Seconds until there is an answer: half of what the plugin waits for."""
 
 _NAME = re.compile(rb"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 _NAMED = b"/{name}"
@@ -70,7 +71,6 @@ _STATUS: Sequence[tuple[type[Exception], int]] = (
     (_TooSlow, 408),
     (ArchiveFailed, 502),
     (KeyholeError, 503),
-    (TimeoutError, 503),
 )
 """The narrower kinds first. Everything else is our fault."""
 
@@ -109,12 +109,14 @@ class Plugin:
             status = 405 if methods else 404
             await _say(send, status, ((b"allow", ", ".join(methods).encode()),) if methods else ())
             return
+        reading = _Reading(receive, route.longest)
         try:
-            body = await within(self._deadline, _body(receive, route.longest), _TooSlow)
-            answer = await within(route.deadline or self._deadline, route.handler(Call(caller, body, name, scope)))
+            answer = await within(route.deadline or self._deadline, _answered(route, caller, name, scope, reading))
         except _Left:
             return
         except Exception as error:  # noqa: BLE001 - whatever it is, the plugin gets an answer that it can read
+            if isinstance(error, TimeoutError):
+                error = StoreFailed("no answer in time") if reading.done else _TooSlow()
             answer = route.safe or _told(error)
             self._note(caller.principal, error)
         await _send(send, answer, _NOT_KEPT if route.method == "GET" else ())
@@ -144,28 +146,43 @@ class Plugin:
         """Put on the trail what is not the caller's own mistake."""
         if isinstance(error, (Refused, Unreadable, _TooLong, _TooSlow)):
             return
-        if isinstance(error, TimeoutError):
-            error = StoreFailed("no answer in time")
         self._refuse(Record(at=self._now(), event=Event.FAILURE, subject=subject, reason=fault.named(error)))
 
 
-async def _body(receive: Receive, longest: int) -> bytes:
-    """The whole body, chunked or not, of at most *longest* bytes."""
-    message = await receive()
-    if message["type"] == "http.disconnect":
-        raise _Left
-    body: bytes = message.get("body", b"")
-    if message.get("more_body"):
-        pieces = bytearray(body)
-        while message.get("more_body") and len(pieces) <= longest:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise _Left
-            pieces += message.get("body", b"")
-        body = bytes(pieces)
-    if len(body) > longest:
-        raise _TooLong
-    return body
+async def _answered(route: Route, caller: Caller, name: str, scope: Mapping[str, Any], reading: _Reading) -> Answer:
+    return await route.handler(Call(caller, await reading.whole(), name, scope))
+
+
+class _Reading:
+    """A body that is being read, chunked or not, of at most *longest* bytes."""
+
+    __slots__ = ("_longest", "_receive", "done")
+
+    def __init__(self, receive: Receive, longest: int) -> None:
+        self._receive = receive
+        self._longest = longest
+        self.done = False
+
+    async def whole(self) -> bytes:
+        """The whole body."""
+        message = await self._next()
+        body: bytes = message.get("body", b"")
+        if message.get("more_body"):
+            pieces = bytearray(body)
+            while message.get("more_body") and len(pieces) <= self._longest:
+                message = await self._next()
+                pieces += message.get("body", b"")
+            body = bytes(pieces)
+        if len(body) > self._longest:
+            raise _TooLong
+        self.done = True
+        return body
+
+    async def _next(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise _Left
+        return message
 
 
 def _told(error: Exception) -> Answer:
