@@ -6,6 +6,7 @@ KeyholeError
 ├── StoreFailed        the database cannot be read or written now: nothing is released
 │   └── Stale          the generation could not be confirmed in time: nothing is decided
 ├── MailFailed         the mail server did not take a mail
+├── ProviderFailed     the identity provider did not answer, or answered nonsense
 └── ArchiveFailed      the archive did not answer, or answered nonsense
     ├── ArchiveTimeout it took too long
     └── ForeignAnswer  it answered with something else than asked; nothing of it was forwarded
@@ -47,6 +48,10 @@ class Stale(StoreFailed):
 
 class MailFailed(KeyholeError):
     """A mail was not taken. The text is fit for its sender: it names no address."""
+
+
+class ProviderFailed(KeyholeError):
+    """The identity provider did not answer, or answered with something else than asked. Nobody is who they say."""
 
 
 class ArchiveFailed(KeyholeError):

@@ -45,6 +45,7 @@ class Reason(StrEnum):
     ARCHIVE_TIMEOUT = "archive-timeout"
     FOREIGN_ANSWER = "foreign-answer"
     STORE_FAILED = "store-failed"
+    PROVIDER_FAILED = "provider-failed"
     FAULT = "fault"
     CROSS_SITE = "cross-site"
 

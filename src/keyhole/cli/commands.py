@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from keyhole.cli import backup, demo, doctor, keys, ring, server, shares, speech, trail, who_can, why
+from keyhole.cli import backup, demo, doctor, keys, ring, roles, server, shares, speech, trail, who_can, why
 from keyhole.cli.session import Session
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -39,6 +39,7 @@ app.command()(shares.show)
 app.command()(shares.renew)
 app.command()(shares.revoke)
 app.add_typer(keys.keys, name="key")
+app.add_typer(roles.roles, name="roles")
 app.command()(why.why)
 app.command("who-can")(who_can.who_can)
 app.command()(trail.trail)

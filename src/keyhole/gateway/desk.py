@@ -21,6 +21,7 @@ from keyhole.gateway.client import LOCAL, Client
 from keyhole.gateway.key_desk import KeyDesk
 from keyhole.gateway.office import NotAllowed, NotFound, Store, TrailRows
 from keyhole.gateway.order import ShareOrder, check_change, named
+from keyhole.gateway.role_desk import RoleDesk
 from keyhole.gateway.trail_desk import TrailDesk
 from keyhole.sharing import link
 from keyhole.sharing.visit import CODE_LASTS
@@ -37,7 +38,7 @@ _LOOKING = sorted(ALLOWS[ShareKind.VIEW])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Desk(KeyDesk, TrailDesk, AuditDesk):
+class Desk(KeyDesk, RoleDesk, TrailDesk, AuditDesk):
     """One per process.
 
     Methods raise :class:`NotAllowed`, :class:`NotFound` or :class:`keyhole.errors.Refused` for what cannot be,

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from keyhole.access.decision import Reason
-from keyhole.errors import ArchiveFailed, ArchiveTimeout, ForeignAnswer, StoreFailed
+from keyhole.errors import ArchiveFailed, ArchiveTimeout, ForeignAnswer, ProviderFailed, StoreFailed
 
 _NAMES: Mapping[type[BaseException], Reason] = MappingProxyType(
     {
@@ -16,6 +16,7 @@ _NAMES: Mapping[type[BaseException], Reason] = MappingProxyType(
         ForeignAnswer: Reason.FOREIGN_ANSWER,
         ArchiveFailed: Reason.ARCHIVE_FAILED,
         StoreFailed: Reason.STORE_FAILED,
+        ProviderFailed: Reason.PROVIDER_FAILED,
     }
 )
 """The narrower kinds first. Everything else is our fault."""

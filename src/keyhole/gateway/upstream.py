@@ -1,4 +1,4 @@
-"""An archive over HTTP. The only module that knows the HTTP client.
+"""An archive over HTTP, and servers of JSON. The only module that knows the HTTP client.
 
 What goes out is built here and nothing of a client's request is in it; what comes back is not trusted: no cookies, no
 redirects, no encodings, bounded heads, and every wait has an end.
@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from ssl import SSLContext
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import aiohttp
+import msgspec
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ClientRequest, ClientResponse
 from aiohttp.connector import Connection
@@ -25,7 +26,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
 from keyhole.archive.answer import ArchiveAnswer
-from keyhole.errors import ArchiveFailed, ArchiveTimeout, Misconfigured
+from keyhole.errors import ArchiveFailed, ArchiveTimeout, Misconfigured, ProviderFailed
 
 HEAD_LONGEST: Final = 8192
 """Bytes of path and query together that are sent at most; nginx takes no more in a line by default."""
@@ -81,6 +82,21 @@ class _CleanRequest(ClientRequest):
             conn.close()
             raise aiohttp.ServerDisconnectedError("bytes that nobody asked for")
         return await super().send(conn)
+
+
+def _new_session(connections: int, tls: SSLContext | None, connect: float) -> aiohttp.ClientSession:
+    """A client that adds nothing to what it is told to send, and keeps nothing of what it gets."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=connections, ssl=tls or True, keepalive_timeout=15),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        request_class=_CleanRequest,
+        auto_decompress=False,
+        trust_env=False,
+        requote_redirect_url=False,
+        headers={"Accept-Encoding": "identity"},
+        skip_auto_headers=("User-Agent",),
+        timeout=aiohttp.ClientTimeout(sock_connect=connect),
+    )
 
 
 class HttpArchive:
@@ -202,17 +218,7 @@ class HttpArchive:
 
     def _client(self) -> aiohttp.ClientSession:
         if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self._connections, ssl=self._tls or True, keepalive_timeout=15),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                request_class=_CleanRequest,
-                auto_decompress=False,
-                trust_env=False,
-                requote_redirect_url=False,
-                headers={"Accept-Encoding": "identity"},
-                skip_auto_headers=("User-Agent",),
-                timeout=aiohttp.ClientTimeout(sock_connect=self._timeouts.connect),
-            )
+            self._session = _new_session(self._connections, self._tls, self._timeouts.connect)
         return self._session
 
     def _judged(self, response: ClientResponse) -> ArchiveAnswer:
@@ -243,6 +249,73 @@ class HttpArchive:
                         piece = await content.readany()
             if piece:
                 yield piece
+
+
+class JsonServer:
+    """JSON from servers that are no archive: of bounded size, in bounded time, and from nowhere else than asked.
+
+    Every failure is a ProviderFailed: no answer in time, a redirect, a status from 500 on, too many bytes, no JSON.
+    """
+
+    def __init__(self, *, seconds: float = 2.0, longest: int = 1 << 20, connections: int = 4) -> None:
+        """Wait *seconds* for an answer of at most *longest* bytes, over as many *connections* to each server."""
+        self._seconds = seconds
+        self._longest = longest
+        self._connections = connections
+        self._session: aiohttp.ClientSession | None = None
+
+    async def get(self, url: str, headers: Mapping[str, str] | None = None) -> tuple[int, object]:
+        """The status (200 to 299, or 400 to 499) and, when it is the former, what is at *url*."""
+        return await self._ask("GET", url, headers or {})
+
+    async def post(
+        self, url: str, form: Mapping[str, str], headers: Mapping[str, str] | None = None
+    ) -> tuple[int, object]:
+        """The same, of the answer to *form*."""
+        typed = {"Content-Type": "application/x-www-form-urlencoded", **(headers or {})}
+        return await self._ask("POST", url, typed, urlencode(form).encode("ascii"))
+
+    async def close(self) -> None:
+        """Let go of all connections. It can be asked again."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def _ask(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None
+    ) -> tuple[int, object]:
+        try:
+            with upstream_errors():
+                async with asyncio.timeout(self._seconds), self._sent(method, url, headers, body) as response:
+                    return await self._content(response)
+        except ArchiveTimeout:
+            raise ProviderFailed("the identity provider took too long to answer") from None
+        except ArchiveFailed:  # its words are about archives
+            raise ProviderFailed("the identity provider cannot be reached, or broke off") from None
+
+    def _sent(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
+    ) -> AbstractAsyncContextManager[ClientResponse]:
+        if self._session is None:
+            self._session = _new_session(self._connections, None, self._seconds)
+        asked = {"Accept": "application/json", **headers}
+        return self._session.request(method, URL(url, encoded=True), headers=asked, data=body, allow_redirects=False)
+
+    async def _content(self, response: ClientResponse) -> tuple[int, object]:
+        status = response.status
+        if status // 100 == 4:  # noqa: PLR2004 - a refusal; its body is not read
+            return status, None
+        if status // 100 != 2:  # noqa: PLR2004 - of redirects as well: nobody is followed anywhere
+            raise ProviderFailed(f"the identity provider answered with status {status}")
+        content = bytearray()
+        async for piece in response.content.iter_any():
+            content += piece
+            if len(content) > self._longest:
+                raise ProviderFailed("the identity provider answered with too much")
+        try:
+            return status, msgspec.json.decode(content)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            raise ProviderFailed("the identity provider's answer is not JSON") from None
 
 
 class _Upload:

@@ -13,6 +13,9 @@ from typing import Annotated
 import msgspec
 
 EVERY_LABEL = "*"
+NO_STUDY = "keyhole-no-study"
+"""A label for whoever has permissions and no label: Orthanc and its Explorer need one, and no study is to carry it."""
+
 _MOST = 1000
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 _Names = Annotated[tuple[_Name, ...], msgspec.Meta(max_length=_MOST)]
@@ -28,6 +31,15 @@ class ExplorerRole(msgspec.Struct, rename="kebab", frozen=True, forbid_unknown_f
 class _Document(msgspec.Struct, rename="kebab"):
     roles: Annotated[dict[_Name, ExplorerRole], msgspec.Meta(max_length=_MOST)]
     available_labels: _Names = ()
+
+
+class _Marked(_Document, rename="kebab", omit_defaults=False):
+    """As the Explorer is told: it looks at nothing beside the two (facts: the web service, section 7)."""
+
+    unknown_to_provider: _Names = ()
+
+
+_NOTHING = ExplorerRole((), ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +68,39 @@ class ExplorerRoles:
 
     def dump(self) -> str:
         """The document, in one spelling for one meaning."""
-        roles = {name: self.roles[name] for name in sorted(self.roles)}
-        return msgspec.json.encode(_Document(roles, self.available_labels)).decode()
+        return msgspec.json.encode(_Document(self._sorted(), self.available_labels)).decode()
 
     def profile(self, names: Iterable[str]) -> Profile:
         """What whoever has the roles *names* may do. Unknown roles add nothing; with every label no other matters."""
         held = [self.roles[name] for name in sorted(set(names)) if name in self.roles]
         permissions = dict.fromkeys(name for role in held for name in role.permissions)
         labels = dict.fromkeys(label for role in held for label in role.authorized_labels)
+        if permissions and not labels:
+            labels = {NO_STUDY: None}
         return Profile(tuple(permissions), (EVERY_LABEL,) if EVERY_LABEL in labels else tuple(labels))
+
+    def beside(self, known: frozenset[str] | None) -> str:
+        """The document as :meth:`dump`, with every role of *known*, and the names of those that are not among them.
+
+        Roles that are only *known* hold nothing. None: what is known is not known, and nothing is added.
+        """
+        if known is None:
+            return self.dump()
+        added = dict.fromkeys(known - self.roles.keys(), _NOTHING)
+        whole = ExplorerRoles({**self.roles, **added}, self.available_labels)
+        return msgspec.json.encode(_Marked(whole._sorted(), self.available_labels, self.unknown_to(known))).decode()
+
+    def unknown_to(self, known: frozenset[str] | None) -> tuple[str, ...]:
+        """The roles that are not among *known*."""
+        return () if known is None else tuple(sorted(self.roles.keys() - known))
+
+    def without_new_that_hold_nothing(self, before: ExplorerRoles) -> ExplorerRoles:
+        """The same, but for the roles that hold nothing and were not there *before*."""
+        kept = {name: role for name, role in self.roles.items() if role != _NOTHING or name in before.roles}
+        return ExplorerRoles(kept, self.available_labels)
+
+    def _sorted(self) -> dict[str, ExplorerRole]:
+        return {name: self.roles[name] for name in sorted(self.roles)}
 
 
 _DECODER = msgspec.json.Decoder(_Document)

@@ -21,6 +21,7 @@ from pydantic.config import JsonDict
 
 from keyhole.settings import values
 from keyhole.settings.mail import MailSettings
+from keyhole.settings.oidc import OidcSettings, check_way
 from keyhole.settings.plugin import PluginSettings
 from keyhole.settings.values import Bind, Conflict, IPNetwork
 
@@ -66,7 +67,7 @@ class ArchiveSettings(BaseModel):
         return value
 
 
-class Settings(PluginSettings, MailSettings):
+class Settings(PluginSettings, OidcSettings, MailSettings):
     """Everything that can be set. The order matters: a check between settings stands at the last of them."""
 
     archive: _ArchiveRoot = Field(description="DICOMweb root of the archive, or a folder of DICOM files")
@@ -169,6 +170,12 @@ class Settings(PluginSettings, MailSettings):
         for name, caller in info.data.get("plugin_callers", {}).items():
             if caller.archive not in (None, info.data.get("archive_name"), *value):
                 raise Conflict(f"has no {caller.archive}, which plugin_callers.{name} names")
+        return value
+
+    @field_validator("insecure_http")
+    @classmethod
+    def _providers_are_who_they_are(cls, value: bool, info: ValidationInfo) -> bool:  # noqa: FBT001 - pydantic's
+        check_way(info.data, forced=value)
         return value
 
     @field_validator("tls_key")

@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 
 from keyhole.settings.mail import MailSettings
 from keyhole.settings.model import ArchiveSettings, Settings
+from keyhole.settings.oidc import OidcSettings
 from keyhole.settings.plugin import PluginCaller, PluginSettings
 from keyhole.settings.sources import PREFIX, TABLES, is_secret
 
@@ -37,6 +38,11 @@ _PLUGIN = """
 _CALLERS = """
 Each of `plugin_callers` is a table `[plugin_callers.NAME]` in the TOML file, where NAME stands on the trail.
 """
+_OIDC = """
+## Users from an OpenID Connect provider
+
+[How to let its users into Orthanc](../how-to/orthanc-users.md).
+"""
 _MAIL = """
 ## Mail
 """
@@ -55,12 +61,14 @@ A trusted proxy sets `X-Forwarded-For` or `Forwarded`, and removes the other one
 
 def reference() -> str:
     """The whole page."""
-    apart = PluginSettings.model_fields.keys() | MailSettings.model_fields.keys()
+    apart = PluginSettings.model_fields.keys() | OidcSettings.model_fields.keys() | MailSettings.model_fields.keys()
     own = {name: field for name, field in Settings.model_fields.items() if name not in apart}
     rows = [*_table(Settings, own, PREFIX), _ARCHIVES, *_table(ArchiveSettings, ArchiveSettings.model_fields), _PLUGIN]
     rows += [*_table(Settings, PluginSettings.model_fields, PREFIX), _CALLERS]
     rows += [
         *_table(PluginCaller, PluginCaller.model_fields),
+        _OIDC,
+        *_table(Settings, OidcSettings.model_fields, PREFIX),
         _MAIL,
         *_table(Settings, MailSettings.model_fields, PREFIX),
     ]

@@ -30,7 +30,7 @@ _PORT = re.compile(r"[0-9]{1,5}")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _HIGHEST_PORT = 65535
 _SHORTEST_TOKEN = 16
-_SHORTEST_PASSWORD = 8
+SHORTEST_PASSWORD = 8
 """What Orthanc's own examples have (``change-me``) is let through, and told by ``keyhole doctor``."""
 
 
@@ -141,6 +141,12 @@ def origin(text: str) -> str:
     return f"{scheme}://{authority}"
 
 
+def issuer(text: str) -> str:
+    """An issuer's URL as it is (OpenID Connect Discovery 1.0 section 2): it is compared letter by letter."""
+    _http_url(text)
+    return text
+
+
 def host_of(url: str) -> str:
     """The host name of a URL that :func:`origin` returned."""
     return urlsplit(url).hostname or ""
@@ -221,8 +227,8 @@ def token(secret: SecretStr) -> SecretStr:
 
 def password(secret: SecretStr) -> SecretStr:
     """A password that another server has been given."""
-    if len(secret.get_secret_value()) < _SHORTEST_PASSWORD:
-        raise ValueError(f"is shorter than {_SHORTEST_PASSWORD} characters")
+    if len(secret.get_secret_value()) < SHORTEST_PASSWORD:
+        raise ValueError(f"is shorter than {SHORTEST_PASSWORD} characters")
     return secret
 
 

@@ -28,9 +28,12 @@ from keyhole.web.plugin import emails, links, profile, roles, validate
 from keyhole.web.plugin.call import Route
 from keyhole.web.plugin.credentials import Credential, Credentials
 from keyhole.web.plugin.wire import Plugin
+from keyhole.wiring.identity import Directory
 
 
-def plugin(settings: Settings, desk: Desk, current: Current, lineage: Mapping[str, Lineage]) -> Plugin | None:
+def plugin(
+    settings: Settings, desk: Desk, current: Current, lineage: Mapping[str, Lineage], people: Directory
+) -> Plugin | None:
     """The application below ``/plugin/``; None when no Orthanc is set up to ask there."""
     credentials = _credentials(settings)
     if not credentials:
@@ -38,7 +41,7 @@ def plugin(settings: Settings, desk: Desk, current: Current, lineage: Mapping[st
     kinds: tuple[TokenKind, ...] = (OwnTokens(current, desk.ring), *_legacy(settings, desk, current, lineage))
     tokens = Tokens(kinds, settings.plugin_types)
     mail = _of_mail(settings, desk, current, tokens)
-    routes = (*_of_tokens(settings, desk, tokens, lineage), *_of_users(settings, desk, current), *mail)
+    routes = (*_of_tokens(settings, desk, tokens, lineage), *_of_users(settings, desk, current, people), *mail)
     return Plugin(routes, Credentials(credentials), desk.ledger.refuse, desk.now)
 
 
@@ -96,11 +99,11 @@ def _of_tokens(settings: Settings, desk: Desk, tokens: Tokens, lineage: Mapping[
     return (validate.route(validator), *links.routes(link_desk, reader))
 
 
-def _of_users(settings: Settings, desk: Desk, current: Current) -> tuple[Route, ...]:
+def _of_users(settings: Settings, desk: Desk, current: Current, people: Directory) -> tuple[Route, ...]:
     ledger, now = desk.ledger, desk.now
-    book = Roles(current=current, store=desk.store, ledger=ledger, now=now)
+    book = Roles(current=current, store=desk.store, ledger=ledger, now=now, known=people.roles)
     profiles = Profiles(
-        users=(KeyUsers(current, now),),
+        users=(KeyUsers(current, now), *people.users),
         roles=book,
         ledger=ledger,
         validity=settings.plugin_profile_validity,

@@ -83,14 +83,16 @@ class Profiles:
         return None
 
     async def _told(self, caller: Caller, user: User | None, names: frozenset[str]) -> Told:
-        profile = (await self.roles.read()).profile(names) if names else Profile()
-        if profile.permissions:
+        book = await self.roles.read() if names else None
+        profile = Profile() if book is None else book.profile(names)
+        if book is not None and profile.permissions:
             given = Record(
                 at=self.now(),
                 event=Event.PROFILE_GIVEN,
                 subject="anonymous" if user is None else user.principal,
                 archive=caller.archive,
-                detail={"through": caller.principal, "roles": " ".join(sorted(names))},
+                detail={"through": caller.principal, "roles": " ".join(sorted(names & book.roles.keys()))},
+                personal={} if user is None else {"name": user.name},
             )
             await self.ledger.release(given)
             self.ledger.count(given, 0, 0)

@@ -1,8 +1,12 @@
-"""What roles may do in Orthanc Explorer 2: read by every page of it, changed by whoever Orthanc lets administer."""
+"""What roles may do in Orthanc Explorer 2: read by every page of it, changed by whoever Orthanc lets administer.
+
+Its page of roles makes none: it shows those that are in the document. So roles that only the identity provider has are
+shown to it as well, as holding nothing; those that the provider has no more are kept, and named beside.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -19,6 +23,14 @@ from keyhole.gateway.plugin.caller import Caller
 from keyhole.gateway.ports import RoleBooks
 from keyhole.identity.explorer_role import USUAL, ExplorerRoles
 
+KnownRoles = Callable[[], Awaitable[frozenset[str] | None]]
+"""The names of the roles that the identity provider has; None when that is not known."""
+
+
+async def unknown() -> frozenset[str] | None:
+    """What is known of its roles where there is no provider."""
+    return None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Roles:
@@ -28,11 +40,16 @@ class Roles:
     store: RoleBooks
     ledger: Ledger
     now: Callable[[], datetime]
+    known: KnownRoles = unknown
 
     async def read(self) -> ExplorerRoles:
         """The roles in force. Raises Stale when the database does not confirm them."""
         book = await self.current.role_book()
         return USUAL if book is None else _parsed(book.document)
+
+    async def told(self) -> str:
+        """The document for the Explorer's page of roles."""
+        return (await self.read()).beside(await self.known())
 
     async def change(self, caller: Caller, document: bytes, client: Client) -> None:
         """Put *document* in force, for a person whom *caller* found to be an administrator and does not name.
@@ -45,10 +62,11 @@ class Roles:
                 self.ledger.refuse(self._record(caller, client, Event.REFUSAL, {}, reason=reason))
                 raise NotAllowed(reason, "this Orthanc may not change roles")
             case Allow():
-                await self._put_in_force(caller, _read(document), client)
+                await self._put_in_force(caller, read_document(document), client)
 
     async def _put_in_force(self, caller: Caller, wanted: ExplorerRoles, client: Client) -> None:
         before = await self.read()
+        wanted = wanted.without_new_that_hold_nothing(before)
         if wanted.dump() == before.dump():
             return
         record = self._record(caller, client, Event.ROLES_CHANGED, changes(before, wanted))
@@ -73,7 +91,8 @@ def _parsed(document: str) -> ExplorerRoles:
     return ExplorerRoles.parse(document)
 
 
-def _read(document: bytes) -> ExplorerRoles:
+def read_document(document: bytes) -> ExplorerRoles:
+    """The roles in *document*; raises Refused when it holds none."""
     try:
         found = ExplorerRoles.parse(document)
     except ValueError as error:

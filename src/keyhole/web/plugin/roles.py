@@ -17,8 +17,8 @@ class GetRoles:
     roles: Roles
 
     async def __call__(self, call: Call) -> Answer:  # noqa: ARG002 - there is nothing to ask by
-        """The roles in force."""
-        return Answer((await self.roles.read()).dump().encode())
+        """The roles in force, beside those of the identity provider."""
+        return Answer((await self.roles.told()).encode())
 
 
 @dataclass(frozen=True, slots=True)
