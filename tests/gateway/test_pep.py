@@ -171,6 +171,23 @@ class TestCredentials:
     async def test_a_cookie_is_not_looked_at_outside_its_visit(self, gate: Gate, visitor: Visitor) -> None:
         assert (await self.bad(gate, visitor, visitor.cookie, "/dicom-web")).status == 401
 
+    @pytest.mark.parametrize("site", ["cross-site", "same-site"])
+    async def test_a_cookie_that_another_site_made_a_browser_send_is_refused(
+        self, site: str, gate: Gate, visitor: Visitor
+    ) -> None:
+        """Neither whether a visit runs, nor how long its answers are: the trail has no access that nobody wanted."""
+        sent = {"sec-fetch-site": site}
+        for headers in ({**visitor.cookie, **sent}, sent):
+            assert (await self.bad(gate, visitor, headers)).status == 403
+        assert await gate.trail(Event.SEARCH) == []
+        assert {row.reason for row in await gate.trail(Event.REFUSAL)} == {Reason.CROSS_SITE}
+
+    @pytest.mark.parametrize("site", ["same-origin", "none"])
+    async def test_one_that_its_own_pages_or_a_person_sent_is_not(
+        self, site: str, gate: Gate, visitor: Visitor
+    ) -> None:
+        assert (await gate.get(visitor, "/studies", {**visitor.cookie, "sec-fetch-site": site})).status == 200
+
     async def test_the_links_own_secret_opens_nothing_here(self, gate: Gate) -> None:
         share = await gate.share()
         visitor = await gate.open(share)

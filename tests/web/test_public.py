@@ -177,3 +177,16 @@ async def test_a_client_without_an_address_is_served(caller: Caller, memory: Mem
     answer = await type(caller)(caller.app, client=None).post_json("/o", {"code": CODE})
     assert answer.status == 201
     assert memory.clients[0].address == "unknown"
+
+
+@pytest.mark.parametrize("path", ["/app-config.js", "/init-service-worker.js", "/static/landing.js", f"{V}/viewer"])
+@pytest.mark.parametrize("header", [{"service-worker": "script"}, {"sec-fetch-dest": "serviceworker"}])
+async def test_no_script_is_given_out_as_a_service_worker(caller: Caller, path: str, header: dict[str, str]) -> None:
+    answer = await caller.get(path, header)
+    assert answer.status == 404
+    assert answer.header("content-type") == "text/html; charset=utf-8"
+
+
+async def test_the_same_scripts_are_given_out_to_pages(caller: Caller) -> None:
+    for path in ("/app-config.js", "/init-service-worker.js", "/static/landing.js"):
+        assert (await caller.get(path, {"sec-fetch-dest": "script"})).status == 200

@@ -35,6 +35,10 @@ _COUNTED_EVERY = 1.0
 """Seconds after which what was sent of a long answer is counted, though it has not ended."""
 
 
+_ELSEWHERE = frozenset({"cross-site", "same-site"})
+"""What a browser says of a request that another origin made it send, with the cookie of a visit whose id is known."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stop:
     """A request that ends here: why, and what is known of it by then."""
@@ -83,11 +87,9 @@ class Gateway:
 
     async def _pass_through(self, request: Incoming, receive: Receive, send: Begun) -> Stop | None:
         """The way of one request (design section 4), and what became of it."""
-        holder = await self.identity.holder(request.headers, request.visit)
-        if isinstance(holder, Deny):
-            return Stop(holder.reason)
-        if holder is NOBODY:
-            return Stop(Reason.NO_CREDENTIAL)
+        holder = await self._holder(request)
+        if isinstance(holder, Stop):
+            return holder
         if request.method == "OPTIONS":
             return await self._options(request, holder, send)
         question = await self._understood(request, holder)
@@ -100,6 +102,14 @@ class Gateway:
                 return await self._release(request, holder, question, reach, receive, send)
             case never:
                 assert_never(never)
+
+    async def _holder(self, request: Incoming) -> Holder | Stop:
+        if request.visit is not None and request.field(b"sec-fetch-site") in _ELSEWHERE:
+            return Stop(Reason.CROSS_SITE)
+        holder = await self.identity.holder(request.headers, request.visit)
+        if isinstance(holder, Deny):
+            return Stop(holder.reason)
+        return Stop(Reason.NO_CREDENTIAL) if holder is NOBODY else holder
 
     async def _understood(self, request: Incoming, holder: Holder) -> Question | Stop:
         try:

@@ -51,7 +51,7 @@ class _Pages:
         self._router = Router(_routes(openings, viewer, settings, now), redirect_slashes=False, default=self._others)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not canonical(scope["raw_path"]):
+        if not canonical(scope["raw_path"]) or _for_a_service_worker(scope):
             await message(words.NOT_FOUND)(scope, receive, send)
             return
         # Routed by what was received, whatever the server made of it: canonical paths have nothing to decode.
@@ -60,6 +60,17 @@ class _Pages:
     async def _others(self, scope: Scope, receive: Receive, send: Send) -> None:
         answer: ASGIApp = self._viewer if scope["path"] in self._viewer else message(words.NOT_FOUND)
         await answer(scope, receive, send)
+
+
+def _for_a_service_worker(scope: Scope) -> bool:
+    """Whether a browser asks for a script to keep as a service worker (Service Workers, "Update").
+
+    There is none: it would outlive the visit that brought it, and see every link that is opened on this origin.
+    """
+    return any(
+        name == b"service-worker" or (name == b"sec-fetch-dest" and value == b"serviceworker")
+        for name, value in scope["headers"]
+    )
 
 
 Endpoint = Callable[[Request], Awaitable[ASGIApp]]
