@@ -10,6 +10,8 @@ from keyhole.access.grant import Grant, Lineage, StudyFilter
 from keyhole.access.resource import Action
 from tests.access.world import HOUR, NOW, STUDY, grant
 
+KNOWN = Lineage(None, "user:anna", frozenset({"teaching"}), frozenset({("00080060", "CT"), ("00081030", "x")}))
+
 
 def test_an_empty_filter_would_be_the_whole_archive() -> None:
     with pytest.raises(ValueError):
@@ -25,12 +27,12 @@ def test_an_empty_filter_would_be_the_whole_archive() -> None:
         pytest.param(StudyFilter("main", label="Teaching"), False, id="a label in another case"),
         pytest.param(StudyFilter("main", attributes=frozenset({("00080060", "CT")})), True, id="an attribute"),
         pytest.param(StudyFilter("main", attributes=frozenset({("00080060", "MR")})), False, id="another value"),
+        pytest.param(StudyFilter("main", attributes=KNOWN.attributes), True, id="every attribute that is known"),
         pytest.param(StudyFilter("main", owner="user:anna", label="tumour-board"), False, id="all of it must match"),
     ],
 )
 def test_a_filter_matches_what_is_known(study_filter: StudyFilter, matches: bool) -> None:
-    known = Lineage(None, "user:anna", frozenset({"teaching"}), frozenset({("00080060", "CT"), ("00081030", "x")}))
-    assert study_filter.matches(known) is matches
+    assert study_filter.matches(KNOWN) is matches
 
 
 def test_a_grant_is_to_a_principal() -> None:

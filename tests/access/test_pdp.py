@@ -101,6 +101,12 @@ NO = Reason.NO_GRANT
             Reason.EXPIRED,
             id="and expiry before withdrawal",
         ),
+        pytest.param(
+            [grant(not_before=NOW, expires_at=NOW)],
+            STUDY,
+            Reason.EXPIRED,
+            id="what ends as it begins leaves no hope",
+        ),
     ],
 )
 def test_who_holds_a_link_may_retrieve(held: list[Grant], asked: Resource, answer: Resource | Reason) -> None:

@@ -42,6 +42,11 @@ def test_what_names_nothing_cannot_be_built(level: Level, path: tuple[str, ...])
         Resource("main", level, path)
 
 
+def test_a_patient_is_named_by_id_and_issuer_which_may_be_nobody() -> None:
+    assert Resource.patient("main", "PAT-1") == Resource("main", Level.PATIENT, ("PAT-1", ""))
+    assert Resource.patient("main", "PAT-1", "clinic") == Resource("main", Level.PATIENT, ("PAT-1", "clinic"))
+
+
 def test_a_resource_needs_an_archive() -> None:
     with pytest.raises(ValueError):
         Resource("", Level.STUDY, ("1.2",))
@@ -76,6 +81,13 @@ def test_a_resource_knows_its_study_and_series() -> None:
         pytest.param(ANNA, BORIS, False, id="and nobody else"),
         pytest.param(ANNA, STUDY, False, id="which studies are theirs is not in the names"),
         pytest.param(STUDY, ANNA, False, id="nor whose a study is"),
+        pytest.param(STUDY, Resource.patient("main", "1.2.3"), False, id="nor when the patient's id is its UID"),
+        pytest.param(
+            Resource.patient("main", "1.2.3", "1.2.3.1"),
+            INSTANCE,
+            False,
+            id="nor when id and issuer are those of a series",
+        ),
     ],
 )
 def test_what_contains_what(upper: Resource, lower: Resource, contained: bool) -> None:

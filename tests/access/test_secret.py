@@ -12,6 +12,7 @@ from keyhole.access.secret import Secret, base32, is_id, new_id, new_secret
 def test_a_secret_does_not_show_itself() -> None:
     secret = Secret("swordfish")
     assert "swordfish" not in f"{secret} {secret!r} {[secret]}"
+    assert repr(secret) == "Secret(***)"
     assert secret.reveal() == "swordfish"
 
 

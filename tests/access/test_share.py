@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from keyhole.access.decision import Allow, Ask, Deny, Reason
@@ -81,6 +83,10 @@ def test_a_share_that_can_never_be_opened_is_none(visits: int) -> None:
         a_share(STUDY, max_visits=visits)
 
 
+def test_a_share_may_be_for_one_opening() -> None:
+    assert a_share(STUDY, max_visits=1).max_visits == 1
+
+
 @pytest.mark.parametrize("kind", ShareKind)
 def test_no_kind_of_share_allows_more_than_reading(kind: ShareKind) -> None:
     assert ALLOWS[kind] <= READING
@@ -101,6 +107,13 @@ def test_a_share_grants_each_of_its_resources_to_who_holds_the_link() -> None:
     assert all(grant.live(NOW) and not grant.live(NOW + HOUR) for grant in grants)
 
 
+def test_a_share_s_grants_begin_and_are_withdrawn_with_it() -> None:
+    later = replace(a_share(STUDY, SERIES), not_before=NOW + HOUR / 2)
+    assert [(grant.live(NOW), grant.live(NOW + HOUR / 2)) for grant in later.grants()] == [(False, True)] * 2
+    withdrawn = replace(later, withdrawn_at=NOW)
+    assert not any(grant.live(NOW + HOUR / 2) for grant in withdrawn.grants())
+
+
 def test_a_visit_acts_as_itself_and_as_its_share() -> None:
     subject = a_visit().as_subject()
     assert (subject.kind, subject.name) == (Kind.VISIT, f"visit:{VISIT_ID}")
@@ -115,10 +128,14 @@ def test_a_visit_without_share_grants_what_was_opened_and_nothing_else() -> None
     assert isinstance(decide(Ask(Action.RETRIEVE, SERIES), subject, visit.grants(), NOW), Allow)
     assert decide(Ask(Action.RETRIEVE, OTHER), subject, visit.grants(), NOW) == Deny(Reason.NO_GRANT, OTHER)
     assert decide(Ask(Action.RETRIEVE, SERIES), subject, visit.grants(), NOW + HOUR) == Deny(Reason.EXPIRED, SERIES)
+    ended = replace(visit, ended_at=NOW)
+    assert decide(Ask(Action.RETRIEVE, SERIES), subject, ended.grants(), NOW) == Deny(Reason.WITHDRAWN, SERIES)
+    assert [grant.cause for grant in visit.grants()] == ["visit of key:k1"]
 
 
 def test_a_key_acts_under_its_roles_below_its_ceiling() -> None:
     subject = a_key().as_subject()
+    assert subject.name == f"key:{KEY_ID}"
     assert subject.principals == {f"key:{KEY_ID}", "role:viewer"}
     assert subject.ceiling == {Action.SEARCH}
 
@@ -144,7 +161,7 @@ def test_orthancs_names_are_those_of_the_resources() -> None:
 def test_a_token_acts_as_its_share_and_only_reads() -> None:
     share = a_share(STUDY, kind=ShareKind.DOWNLOAD)
     subject = share.as_subject()
-    assert (subject.kind, subject.ceiling) == (Kind.TOKEN, READING)
+    assert (subject.kind, subject.name, subject.ceiling) == (Kind.TOKEN, f"share:{SHARE_ID}", READING)
     assert subject.principals == {f"share:{SHARE_ID}"}
     assert isinstance(decide(Ask(Action.RETRIEVE, STUDY), subject, share.grants(), NOW), Allow)
     assert decide(Ask(Action.DELETE, STUDY), subject, share.grants(), NOW) == Deny(Reason.CEILING, STUDY)

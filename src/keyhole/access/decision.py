@@ -63,11 +63,11 @@ class Scope:
                 return True
         return False
 
-    def within(self, resource: Resource, lineage: Lineage = UNKNOWN) -> Scope:
-        """The part of the scope that lies in *resource*: all of it, some nodes below it, or nothing."""
-        if self.covers(resource, lineage):
+    def within(self, resource: Resource) -> Scope:
+        """The part of the scope that lies in *resource*, as names tell it: all, some nodes below it, or nothing."""
+        if self.covers(resource):
             return Scope(frozenset({resource}))
-        return Scope(frozenset(target for target in self.targets if _lies_in(target, resource, lineage)))
+        return Scope(frozenset(target for target in self.targets if _lies_in(target, resource)))
 
     @property
     def empty(self) -> bool:
@@ -75,10 +75,10 @@ class Scope:
         return not self.targets
 
 
-def _lies_in(target: Target, resource: Resource, lineage: Lineage) -> bool:
+def _lies_in(target: Target, resource: Resource) -> bool:
     if isinstance(target, StudyFilter):
         return resource.level is Level.ARCHIVE and resource.archive == target.archive
-    return resource.contains(target) or (resource.level is Level.PATIENT and lineage.patient == resource == target)
+    return resource.contains(target)
 
 
 @dataclass(frozen=True, slots=True)

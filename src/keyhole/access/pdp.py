@@ -40,7 +40,7 @@ def decide(ask: Ask, subject: Subject, grants: Iterable[Grant], now: datetime) -
     if reach.covers(ask.resource, ask.lineage):
         return Allow(Scope(frozenset({ask.resource})))
     if ask.divisible:
-        part = reach.within(ask.resource, ask.lineage)
+        part = reach.within(ask.resource)
         if not part.empty or ask.resource.level is Level.ARCHIVE:
             return Allow(part)
     return Deny(_why(ask, subject, grants, now), ask.resource)
