@@ -38,8 +38,9 @@ def plugin(
     credentials = _credentials(settings)
     if not credentials:
         return None
-    kinds: tuple[TokenKind, ...] = (OwnTokens(current, desk.ring), *_legacy(settings, desk, current, lineage))
-    tokens = Tokens(kinds, settings.plugin_types)
+    own = OwnTokens(current, desk.ring)
+    kinds: tuple[TokenKind, ...] = (own, *_legacy(settings, desk, current, lineage))
+    tokens = Tokens(kinds, settings.plugin_types, own.stands)
     mail = _of_mail(settings, desk, current, tokens)
     routes = (*_of_tokens(settings, desk, tokens, lineage), *_of_users(settings, desk, current, people), *mail)
     return Plugin(routes, Credentials(credentials), desk.ledger.refuse, desk.now)

@@ -83,7 +83,8 @@ class World:
     def __post_init__(self) -> None:
         self.gate = Gate(archive=archive())
         gate, desk = self.gate, self.gate.desk
-        self.tokens = Tokens((OwnTokens(gate.current, gate.ring),), self.types)
+        own = OwnTokens(gate.current, gate.ring)
+        self.tokens = Tokens((own,), self.types, own.stands)
         self.names = OrthancNames()
         self.validator = Validator(tokens=self.tokens, ledger=gate.ledger, validity=self.validity, now=gate.clock)
         self.desk = LinkDesk(
@@ -139,7 +140,8 @@ class World:
             "dicom_uid": study,
             "token_value": share if isinstance(share, str) else self.token(share),
         }
-        return await self.validator.answer(self.caller, Question(**{**values, **more}))
+        verdict, _ = await self.validator.answer(self.caller, Question(**{**values, **more}))
+        return verdict
 
     async def granted(self, share: Share | str, study: str = OK, method: str = "get", **more: Any) -> bool:
         return (await self.ask(share, study, method, **more)).granted

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -11,10 +11,10 @@ from keyhole.access.decision import Reason
 from keyhole.access.share import Origin, Share
 from keyhole.gateway.plugin.caller import Caller
 from keyhole.sharing.link import KeyRing, Ring, Secret
-from keyhole.sharing.token import TYPES, USUAL, Opens, bare, parse_token, token_of
+from keyhole.sharing.token import TYPES, USUAL, Opens, bare, parse_token, verify_token
 from keyhole.sharing.visit import closed
 
-_MOST_DERIVED = 10_000
+_MOST_VERIFIED = 10_000
 
 
 class TokenKind(Protocol):
@@ -27,9 +27,6 @@ class TokenKind(Protocol):
         is verified. Raises StoreFailed.
         """
 
-    def held(self, text: str, /) -> Share | None:
-        """The same share, where that is known without waiting; None where :meth:`share` has to be asked."""
-
 
 class Rows(Protocol):
     """Where shares are found (:class:`keyhole.gateway.current.Current`)."""
@@ -41,20 +38,14 @@ class Rows(Protocol):
         """The share, or None when there is none."""
 
 
-_Derived = tuple[Share, KeyRing, Secret | None]
-
-
 @dataclass(frozen=True, slots=True)
 class OwnTokens:
-    """Tokens that Keyhole derives from its key ring: ``kht_…``. One per process.
-
-    What was derived is held for as long as the share is that very row and the ring that very ring; what is shown is
-    compared with it each time.
-    """
+    """Tokens that Keyhole derives from its key ring: ``kht_…``. One per process."""
 
     rows: Rows
     ring: Ring
-    _derived: dict[str, _Derived] = field(default_factory=dict, repr=False)
+    _verified: dict[str, tuple[Share, KeyRing]] = field(default_factory=dict, repr=False)
+    """Shares whose token was shown: the row and the keys that it was held to."""
 
     async def share(self, text: str) -> Share | Reason | None:
         """As :meth:`TokenKind.share`. An unknown share and a wrong value are one answer."""
@@ -62,42 +53,42 @@ class OwnTokens:
         if parsed is None:
             return None
         share = await self.rows.share(parsed[0])
-        return share if share is not None and self._verified(share, parsed[1]) else Reason.WRONG_SECRET
+        return share if share is not None and self._verify(share, parsed[1]) else Reason.WRONG_SECRET
 
-    def held(self, text: str) -> Share | None:
-        """As :meth:`TokenKind.held`."""
-        parsed = parse_token(text)
-        share = None if parsed is None else self.rows.held_share(parsed[0])
-        return share if share is not None and parsed is not None and self._verified(share, parsed[1]) else None
+    def stands(self, share: Share) -> bool:
+        """Whether a token that was found to be that of *share* is so now, known without waiting.
 
-    def _verified(self, share: Share, shown: Secret) -> bool:
-        token = self._token(share)
-        return token is not None and token.matches(shown)
+        False where it has to be verified anew: another row, other keys, or not verified here.
+        """
+        verified = self._verified.get(share.id)
+        if verified is None or verified[0] is not share or verified[1] is not self.ring.now:
+            return False
+        return self.rows.held_share(share.id) is share
 
-    def _token(self, share: Share) -> Secret | None:
-        """The token of *share*; None when its key has left the ring."""
+    def _verify(self, share: Share, shown: Secret) -> bool:
         ring = self.ring.now
-        held = self._derived.get(share.id)
-        if held is None or held[0] is not share or held[1] is not ring:
-            if len(self._derived) >= _MOST_DERIVED:
-                del self._derived[next(iter(self._derived))]
-            held = self._derived[share.id] = share, ring, _derive(share, ring)
-        return held[2]
+        if not verify_token(share, shown, ring):
+            return False
+        if len(self._verified) >= _MOST_VERIFIED:
+            del self._verified[next(iter(self._verified))]
+        self._verified[share.id] = share, ring
+        return True
 
 
-def _derive(share: Share, ring: KeyRing) -> Secret | None:
-    try:
-        return token_of(share, ring)
-    except KeyError:
-        return None
+def _never(_: Share) -> bool:
+    return False
 
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """Every kind of token. ``types`` is the operator's table of what each type opens, as far as it is not the usual."""
+    """Every kind of token. ``types`` is the operator's table of what each type opens, as far as it is not the usual.
+
+    ``verified`` tells of a share whose token was shown before whether that is its token still, without waiting.
+    """
 
     kinds: Sequence[TokenKind]
     types: Mapping[str, Opens]
+    verified: Callable[[Share], bool] = _never
 
     async def share(self, shown: str) -> Share | Reason:
         """The share that the token *shown*, with or without ``Bearer``, belongs to, or why there is none."""
@@ -108,14 +99,9 @@ class Tokens:
                 return found
         return Reason.BAD_CREDENTIAL
 
-    def held(self, shown: str) -> Share | None:
-        """The same share, where one is known without waiting; None where :meth:`share` has to be asked."""
-        text = bare(shown)
-        for kind in self.kinds:
-            found = kind.held(text)
-            if found is not None:
-                return found
-        return None
+    def stands(self, share: Share) -> bool:
+        """Whether a token that was found to be that of *share* is so now; False where it has to be verified anew."""
+        return share.origin is not Origin.LEGACY and self.verified(share)
 
     def opens(self, token_type: str | None) -> Opens:
         """What tokens of a type lead to."""
