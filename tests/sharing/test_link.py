@@ -37,6 +37,17 @@ def test_a_link_is_lower_case_base32_in_a_fragment() -> None:
     assert set(fragment) <= set("abcdefghijklmnopqrstuvwxyz234567")
 
 
+@pytest.mark.parametrize(
+    "url", ["https://images.example", "https://images.example/s/x", "https://images.example/PACS-X"]
+)
+def test_a_link_lies_below_the_public_url_whatever_that_is(url: str) -> None:
+    shown = link(f"{url}//", SHARE, RING)
+    assert shown == f"{url}/s/{SHARE.id}#{SECRET}"
+    parsed = parse_link(shown)
+    assert parsed is not None
+    assert (parsed[0], parsed[1].reveal()) == (SHARE.id, SECRET)
+
+
 def test_the_secret_of_a_link_never_changes_between_versions() -> None:
     # Links are in people's hands: a release that derives another secret breaks every one of them.
     assert secret_of(SHARE, RING).reveal() == "3zwvntxtjhuplme72lct2mnhprprcqx54x3"
@@ -58,6 +69,7 @@ def test_a_link_is_read_back_as_share_and_secret() -> None:
         pytest.param(f"https://images.example/s/{SHARE.id}#{SECRET[:-1]}", id="a secret cut short"),
         pytest.param(f"https://images.example/s/abc#{SECRET}", id="no share's id"),
         pytest.param(f"https://images.example/{SHARE.id}#{SECRET}", id="another path"),
+        pytest.param(f"https://images.example/#/s/{SHARE.id}#{SECRET}", id="a link in another page's fragment"),
     ],
 )
 def test_is_no_link(text: str) -> None:
@@ -124,6 +136,12 @@ def test_a_key_ring_is_kept_as_text_and_read_back() -> None:
     assert len(ring.keys[ring.current]) == 32
 
 
+def test_a_key_ring_s_file_has_a_line_for_each_key_so_that_people_can_compare_it() -> None:
+    ring = KeyRing.new().rotated()
+    lines = [line.strip() for line in ring.dump().splitlines()]
+    assert sum(line.startswith(f'"{name}": ') for line in lines for name in ring.keys) == 2
+
+
 def test_a_key_ring_does_not_show_its_keys() -> None:
     assert "\\x00" not in repr(RING)
     assert repr(RING) == "KeyRing(current='one')"
@@ -138,6 +156,10 @@ def test_a_key_ring_does_not_show_its_keys() -> None:
         pytest.param('{"current": "a", "keys": []}', id="keys without names"),
         pytest.param('{"current": "a", "keys": {"a": 1}}', id="a key that is no text"),
         pytest.param('{"current": "a", "keys": {"a": "!!"}}', id="a key that is no base64"),
+        pytest.param(
+            json.dumps({"current": "a", "keys": {"a": base64.b64encode(bytes(32)).decode() + "!"}}),
+            id="a key with more behind it",
+        ),
         pytest.param('{"current": "a", "keys": {"a": "c3dvcmRmaXNo"}}', id="a key that is too short"),
         pytest.param(
             json.dumps({"current": "b", "keys": {"a": base64.b64encode(bytes(32)).decode()}}), id="no current key"
@@ -163,6 +185,18 @@ def test_no_two_lists_of_parts_derive_the_same_bytes(one: list[str], other: list
 
 def test_bytes_for_one_purpose_are_not_those_for_another() -> None:
     assert RING.derive("link", "a") != RING.derive("visit", "a")
+
+
+def test_the_keys_of_the_trail_never_change_between_versions() -> None:
+    # Rows are kept for years: a release that derives other keys finds every one of them forged.
+    assert {name: key.hex() for name, key in RING.trail_keys().items()} == {
+        "one": "b3ff73217f5d297c93c07b6cf1296ebffe0a33b2f2de2244660bb76624e5a036",
+        "two": "a98ad6bafa0658b2bfc7f0f61278531a26158b0fe41d0ca89d40d9e8117d7ef8",
+    }
+
+
+def test_a_ring_is_what_it_is_at_any_moment() -> None:
+    assert RING.now is RING
 
 
 def test_a_new_key_is_prepared_before_it_is_used() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given
@@ -38,6 +38,20 @@ def test_a_token_names_its_share_and_is_verified() -> None:
     assert verify_token(SHARE, parsed[1], RING)
 
 
+def test_a_token_never_changes_between_versions() -> None:
+    # It stands in the addresses that people keep, as a link's secret does.
+    ring = KeyRing("one", {"one": bytes(range(32)), "two": bytes(range(32, 64))})
+    share = replace(SHARE, id="abcdefghijklmnop", key_id="one")
+    assert token_of(share, ring).reveal() == "kht_abcdefghijklmnop_sp2sk2f5rxgeo7qdeylmf6atuc4omywe"
+    assert verify_token(share, token_of(share, ring), KeyRing("two", ring.keys))
+
+
+@pytest.mark.parametrize("change", [{"archive": "other", "resources": (Resource.of("other", "1"),)}, {"id": new_id()}])
+def test_a_token_is_its_share_s_alone(change: dict[str, object]) -> None:
+    token, other = token_of(SHARE, RING), token_of(replace(SHARE, **change), RING)  # type: ignore[arg-type]
+    assert token.reveal().rpartition("_")[2] != other.reveal().rpartition("_")[2]
+
+
 def test_a_token_is_no_link_and_a_link_no_token() -> None:
     token, secret = token_of(SHARE, RING), secret_of(SHARE, RING)
     assert parse_secret(token.reveal()) is None
@@ -64,7 +78,7 @@ def test_what_viewers_put_in_front_is_taken_off(shown: str) -> None:
     assert bare(shown) == "x"
 
 
-@pytest.mark.parametrize("shown", ["Bearer", "Basic x", "bearerx", "x Bearer y", ""])
+@pytest.mark.parametrize("shown", ["Bearer", "Basic x", "bearerx", "x Bearer y", "Xx", "\x0bx", "\u00a0x", ""])
 def test_nothing_else_is_taken_off(shown: str) -> None:
     assert bare(shown) == shown
 
@@ -86,6 +100,16 @@ def test_a_wanted_end_comes_before_a_duration() -> None:
 
 def test_an_end_without_zone_is_utc() -> None:
     assert ends_at((NOW + HOUR).replace(tzinfo=None), None, NOW, usual=WEEK, longest=WEEK) == NOW + HOUR
+
+
+def test_an_end_in_another_zone_is_the_same_moment() -> None:
+    elsewhere = (NOW + HOUR).astimezone(timezone(2 * HOUR))
+    assert ends_at(elsewhere, None, NOW, usual=WEEK, longest=WEEK) == NOW + HOUR
+
+
+@pytest.mark.parametrize("seconds", [1, 5, 7 * 24 * 3600])
+def test_a_duration_from_one_second_to_the_longest_is_what_was_wished(seconds: int) -> None:
+    assert ends_at(None, seconds, NOW, usual=HOUR, longest=WEEK) == NOW + timedelta(seconds=seconds)
 
 
 def test_an_end_in_the_past_stays_there() -> None:

@@ -10,7 +10,8 @@ def test_ohif_is_opened_on_all_studies() -> None:
 
 
 def test_ohif_can_be_told_what_to_show_first() -> None:
-    assert OHIF.open(["1.2.3"], ["1.2.3.9"]) == "viewer?StudyInstanceUIDs=1.2.3&initialSeriesInstanceUID=1.2.3.9"
+    opened = OHIF.open(["1.2.3"], ["1.2.3.9", "1.2.3.8"])
+    assert opened == "viewer?StudyInstanceUIDs=1.2.3&initialSeriesInstanceUID=1.2.3.9,1.2.3.8"
 
 
 def test_a_viewer_is_not_opened_on_nothing() -> None:

@@ -71,11 +71,19 @@ def test_whether_a_share_can_be_opened(share: Share, at: datetime, reason: Reaso
 
 
 def test_a_visit_begins_for_whoever_holds_its_secret() -> None:
-    assert VISIT.digest == SECRET.digest()
-    assert (VISIT.subject, VISIT.share) == (f"share:{SHARE.id}", SHARE.id)
-    assert (VISIT.begun_at, VISIT.seen_at) == (NOW, NOW)
-    assert not VISIT.limited
-    assert begin(LIMITED, VISIT_ID, SECRET, NOW).limited
+    visit = Visit(
+        id=VISIT_ID,
+        digest=SECRET.digest(),
+        subject=f"share:{SHARE.id}",
+        archive="main",
+        created_at=NOW,
+        ends_at=NOW + LONGEST,
+        share=SHARE.id,
+        begun_at=NOW,
+        seen_at=NOW,
+    )
+    assert begin(SHARE, VISIT_ID, SECRET, NOW) == visit
+    assert begin(LIMITED, VISIT_ID, SECRET, NOW) == replace(visit, limited=True)
 
 
 def test_a_visit_lasts_twelve_hours_and_never_longer_than_its_share() -> None:
