@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from keyhole.access.share import Share, ShareChange, ShareKind
+from keyhole.access.share import Origin, Share, ShareChange, ShareKind
 from keyhole.cli import happenings, speech
 from keyhole.cli.session import operator, session, share_id
 from keyhole.errors import Refused
@@ -148,7 +148,12 @@ def _named(path: Sequence[str]) -> str:
 
 
 def _for(one: Share) -> str:
-    return "\n".join(filter(None, (one.recipient, one.note)))
+    return "\n".join(filter(None, (one.recipient, one.note, _asked_for(one))))
+
+
+def _asked_for(one: Share) -> str:
+    """What Orthanc's plugin asked for, when the share was made through it."""
+    return "" if one.origin is Origin.KEYHOLE else f"{one.origin}: {one.token_type}"
 
 
 def show(
@@ -190,6 +195,7 @@ def _facts(one: Share, now: datetime) -> list[tuple[str, str]]:
         ("archive", one.archive),
         ("allows", one.kind.value),
         ("made", f"{speech.time(one.created_at)} by {one.creator}"),
+        ("through", _asked_for(one)),
         ("from", speech.time(one.not_before, "")),
         ("ends", speech.time(one.expires_at)),
         ("withdrawn", speech.time(one.withdrawn_at, "")),

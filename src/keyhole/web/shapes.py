@@ -13,7 +13,7 @@ from pydantic.config import JsonDict
 
 from keyhole.access.decision import Event, Reason, Record
 from keyhole.access.resource import Action, is_uid
-from keyhole.access.share import Share, ShareKind
+from keyhole.access.share import Origin, Share, ShareKind
 from keyhole.sharing.visit import closed
 from keyhole.web import when
 
@@ -217,6 +217,8 @@ class ShownShare(BaseModel):
     withdrawn_at: datetime | None
     recipient: str | None
     note: str | None
+    origin: Origin = Field(description="where it was made: here, or through Orthanc's plugin")
+    token_type: str | None = Field(description="the type of link that Orthanc's plugin asked for")
 
     @classmethod
     def of(cls, share: Share, now: datetime) -> Self:
@@ -238,6 +240,8 @@ class ShownShare(BaseModel):
             withdrawn_at=share.withdrawn_at,
             recipient=share.recipient,
             note=share.note,
+            origin=share.origin,
+            token_type=share.token_type,
         )
 
 
