@@ -5,11 +5,13 @@ What the plugin does inside Orthanc is done here in front of it: Orthanc itself 
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from threading import Thread
 from typing import Any
 
 import aiohttp
@@ -137,3 +139,25 @@ async def _labelled(inside: aiohttp.ClientSession, root: str, labels: frozenset[
 
 def _uid(item: Mapping[str, Any]) -> str:
     return str(item["0020000D"]["Value"][0])
+
+
+@contextmanager
+def fronted(
+    orthanc: Orthanc, service_root: str, user: str, password: str, server_id: str | None = None
+) -> Iterator[Front]:
+    """The same in a thread of its own, for tests that wait."""
+    loop = asyncio.new_event_loop()
+    thread = Thread(target=loop.run_forever)
+    thread.start()
+
+    def run(work: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, loop).result(60)
+
+    running = front(orthanc, service_root, user, password, server_id)
+    try:
+        yield run(running.__aenter__())
+    finally:
+        run(running.__aexit__(None, None, None))
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
