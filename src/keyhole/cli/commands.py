@@ -8,7 +8,22 @@ from typing import Annotated
 
 import typer
 
-from keyhole.cli import backup, demo, doctor, keys, ring, roles, server, shares, speech, trail, who_can, why
+from keyhole.cli import (
+    backup,
+    demo,
+    doctor,
+    import_auth_service,
+    keys,
+    ring,
+    roles,
+    server,
+    shares,
+    speech,
+    studies,
+    trail,
+    who_can,
+    why,
+)
 from keyhole.cli.session import Session
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -33,6 +48,7 @@ def keyhole(
 
 app.command()(demo.demo)
 app.command()(server.serve)
+app.command()(studies.studies)
 app.command()(shares.share)
 app.command()(shares.shares)
 app.command()(shares.show)
@@ -49,4 +65,5 @@ app.command("backup-keys")(backup.backup_keys)
 app.command()(backup.restore)
 app.command()(server.migrate)
 app.command()(doctor.doctor)
+app.command("import-auth-service")(import_auth_service.import_auth_service)
 app.command("install-viewer")(server.install_the_viewer)

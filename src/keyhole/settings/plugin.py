@@ -110,12 +110,38 @@ class PluginSettings(BaseModel):
     plugin_ohif_url: _ServerRoot | None = Field(
         None, description="URL under which people reach an OHIF of that Orthanc's, for `direct` links to it"
     )
+    plugin_meddream_url: _ServerRoot | None = Field(
+        None, description="URL under which people reach MedDream, for its publications"
+    )
+    plugin_meddream_user: str | None = Field(None, description="user name at MedDream's token service")
+    plugin_meddream_password: SecretStr | None = Field(
+        None, description="password at MedDream's token service", json_schema_extra=_SECRET
+    )
+    plugin_meddream_token_url: _ServerRoot | None = Field(
+        None,
+        description="URL at which MedDream's token service makes tokens, such as"
+        " `http://meddream-token-service:8088/v3/generate`; needs `KEYHOLE_PLUGIN_MEDDREAM_URL`",
+    )
 
     @field_validator("plugin_password")
     @classmethod
     def _with_plugin_user(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         if "plugin_user" in info.data and (value is None) is not (info.data["plugin_user"] is None):
             raise Conflict("and KEYHOLE_PLUGIN_USER are needed together")
+        return value
+
+    @field_validator("plugin_meddream_password")
+    @classmethod
+    def _with_meddream_user(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if "plugin_meddream_user" in info.data and (value is None) is not (info.data["plugin_meddream_user"] is None):
+            raise Conflict("and KEYHOLE_PLUGIN_MEDDREAM_USER are needed together")
+        return value
+
+    @field_validator("plugin_meddream_token_url")
+    @classmethod
+    def _with_meddream_url(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if "plugin_meddream_url" in info.data and (value is None) is not (info.data["plugin_meddream_url"] is None):
+            raise Conflict("and KEYHOLE_PLUGIN_MEDDREAM_URL are needed together")
         return value
 
     @field_validator("plugin_legacy_until")
