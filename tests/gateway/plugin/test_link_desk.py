@@ -144,6 +144,13 @@ async def test_no_link_is_without_an_end(more: dict[str, Any], lasts: timedelta)
     assert (await made(World(), **more)).expires_at == NOW + lasts
 
 
+async def test_what_a_caller_says_of_itself_is_legible_on_the_trail() -> None:
+    world = World()
+    await made(world, server_id="one\n\x1b[31m\u202e" + "x" * 1000)
+    (row,) = await world.gate.trail(Event.SHARE_CREATED)
+    assert row.detail["server_id"] == "one??[31m?" + "x" * 190
+
+
 async def test_how_long_was_asked_for_is_on_record_where_it_was_not_followed() -> None:
     world = World()
     await made(world, validity_duration=94881346242483)

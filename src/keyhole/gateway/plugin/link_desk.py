@@ -191,6 +191,11 @@ def _seconds(order: LinkOrder) -> int | None:
     return said if isinstance(said, int) and not isinstance(said, bool) else None
 
 
+def _legible(words: str) -> str:
+    """*words* of a caller's as they can stand on the trail."""
+    return "".join(each if each.isprintable() else "?" for each in words[:_SERVER_ID_LONGEST])
+
+
 def _record(share: Share, order: LinkOrder, client: Client) -> Record:
     studies = {resource.path[0] for resource in share.resources}
     wished, given = _seconds(order), round((share.expires_at - share.created_at).total_seconds())
@@ -198,9 +203,9 @@ def _record(share: Share, order: LinkOrder, client: Client) -> Record:
         "resources": " ".join(map(str, share.resources)),
         "expires_at": share.expires_at.isoformat(),
         "type": share.token_type,
-        "server_id": order.server_id and order.server_id[:_SERVER_ID_LONGEST],
+        "server_id": _legible(order.server_id or ""),
         "opens": "orthanc" if share.bearer else "page",
-        "asked_seconds": None if wished in (None, given) else str(wished)[:_SERVER_ID_LONGEST],
+        "asked_seconds": None if wished in (None, given) else str(wished),
     }
     return Record(
         at=share.created_at,
