@@ -133,6 +133,20 @@ async def test_requests_are_counted_while_they_run_and_when_they_have_ended() ->
     assert counted['keyhole_sent_bytes_total{listener="public"}'] == 5
 
 
+async def test_what_is_counted_is_among_the_figures_without_anybody_asking(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("keyhole.web.metrics.LATE", 0.0)
+    metrics = Metrics()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"12345"})
+
+    await Client(Counted(app, "public", metrics)).ask("GET", "/")
+    await asyncio.sleep(0.01)
+    metrics.counting.clear()  # as for another worker's figures, which nobody here can ask for
+    assert figures(metrics)['keyhole_requests_total{listener="public",status="200"}'] == 1
+
+
 def test_decisions_images_and_rows_are_counted() -> None:
     metrics = Metrics()
     metrics.decided("allowed")
