@@ -101,6 +101,49 @@ def test_a_damaged_deflated_file_is_none() -> None:
         read_head(content[:meta] + packed)
 
 
+def hostile(*, deflated: bool, known_length: bool, tag: bytes = b"\x40\0\x43\xa0") -> bytes:
+    """An instance whose beginning is a sequence of more than a hundred thousand empty items."""
+    dataset = image(SOPClassUID=SR)
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    content = written(dataset)
+    start = content.index(b"\x08\0\x05\0") if b"\x08\0\x05\0" in content else content.index(b"\x08\0\x16\0")
+    items = b"\xfe\xff\0\xe0\0\0\0\0" * 120_000
+    length = len(items).to_bytes(4, "little") if known_length else b"\xff\xff\xff\xff"
+    sequence = tag + b"SQ\0\0" + length + items
+    if not deflated:
+        return content[:start] + sequence + content[start:]
+    dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    meta = written(dataset)
+    head = meta[: meta.index(b"DICM") + 16 + int.from_bytes(meta[140:144], "little")]
+    packer = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
+    return head + packer.compress(sequence + content[start:]) + packer.flush()
+
+
+@pytest.mark.parametrize("deflated", [False, True], ids=["plain", "2 KB deflated"])
+@pytest.mark.parametrize("tag", [b"\x40\0\x43\xa0", b"\x08\0\x40\x11"], ids=["a code", "references"])
+def test_a_beginning_that_takes_too_long_to_read_is_given_up(tag: bytes, *, deflated: bool) -> None:
+    content = hostile(deflated=deflated, known_length=False, tag=tag)
+    assert len(content) < 3000 or not deflated
+    with pytest.raises(ArchiveFailed):
+        read_head(content[:HEAD_LONGEST])
+
+
+def test_a_code_of_a_hundred_thousand_items_is_not_looked_into() -> None:
+    assert read_head(hostile(deflated=False, known_length=True)[:HEAD_LONGEST]).code == {}
+
+
+def test_thousands_of_references_are_no_offence() -> None:
+    items = []
+    for number in range(5000):
+        item = Dataset()
+        item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = SR, f"1.2.3.{number}"
+        item.is_undefined_length_sequence_item = True
+        items.append(item)
+    dataset = image(ReferencedImageSequence=items)
+    dataset["ReferencedImageSequence"].is_undefined_length = True
+    assert read_head(written(dataset)[:HEAD_LONGEST]).uids == UIDS
+
+
 @given(st.integers(0, 700), st.binary(min_size=1, max_size=12))
 def test_whatever_is_in_it_there_is_an_answer(at: int, noise: bytes) -> None:
     content = written(image())

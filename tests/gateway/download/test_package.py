@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import threading
 import tracemalloc
 import zipfile
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -14,7 +15,7 @@ import pytest
 from keyhole.dicom import dicomweb
 from keyhole.dicom.route import Match
 from keyhole.errors import ArchiveFailed, ForeignAnswer
-from keyhole.gateway.download.head import HEAD_LONGEST
+from keyhole.gateway.download.head import HEAD_LONGEST, Head, read_head
 from keyhole.gateway.download.instances import Begun, Instances, alone
 from keyhole.gateway.download.package import Package, package_length, packed
 from tests.gateway.download.files import BOUNDARY, END, body, file, part, pieces
@@ -147,10 +148,24 @@ async def test_a_file_is_held_back_no_further_than_its_head() -> None:
     held, most = 0, 0
     for piece in pieces(part(long), 50_000):
         held += len(piece)
-        for out in instances.feed(piece):
+        for out in await instances.feed(piece):
             held -= len(out.start) if isinstance(out, Begun) else len(out)
         most = max(most, held)
     assert most <= HEAD_LONGEST + 51_000
+
+
+async def test_a_head_is_read_where_it_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hostile one takes half a second, of which everybody else would have nothing."""
+    readers = set()
+
+    def read(start: bytes) -> Head:
+        readers.add(threading.get_ident())
+        return read_head(start)
+
+    monkeypatch.setattr("keyhole.gateway.download.instances.read_head", read)
+    await package(body(*FILES))
+    assert readers
+    assert threading.get_ident() not in readers
 
 
 async def test_a_lie_about_the_length_of_a_part_changes_nothing() -> None:

@@ -27,12 +27,19 @@ from keyhole.gateway.download import records
 HEAD_LONGEST: Final = 1 << 20
 """Bytes of an instance in which everything must stand that names it."""
 
+READS_MOST: Final = 60_000
+"""Reads of a head at most. Seven thousand references take as many; empty items by the hundred thousand, which a file
+of 2 KB can hold, would take seconds.
+"""
+
 _PREAMBLE = 132
 _CLASS, _INSTANCE, _STUDY, _SERIES = 0x00080016, 0x00080018, 0x0020000D, 0x0020000E
 _NAMING = (_STUDY, _SERIES, _INSTANCE)
 _CLASS_OF_FILE, _SYNTAX = 0x00020002, 0x00020010
 _VALUE_LONGEST = 256
 """Bytes of one key; what is longer is no value that the standard knows."""
+_CODE_LONGEST = 16 * 1024
+"""Bytes of a code sequence of known length; what is longer is no code."""
 
 Values = dict[int, bytes]
 
@@ -55,12 +62,12 @@ def read_head(start: bytes) -> Head:
     """
     if start[_PREAMBLE - 4 : _PREAMBLE] != b"DICM":
         raise ArchiveFailed("the archive answered with something that is no DICOM file")
-    body = BytesIO(start)
+    body = _Bounded(start)
     body.seek(_PREAMBLE)
     meta, _ = _read(body, (_CLASS_OF_FILE, _SYNTAX), implicit=False, little=True, until=0x00030000)
     syntax = _text(meta.get(_SYNTAX, b""))
     if syntax == DeflatedExplicitVRLittleEndian:
-        body = BytesIO(_inflated(start[body.tell() :]))
+        body = _Bounded(_inflated(start[body.tell() :]))
     kind = records.record_type(_text(meta.get(_CLASS_OF_FILE, b"")))
     implicit, little = _is_implicit(body), syntax != ExplicitVRBigEndian
     values, code = _read(body, _wanted(kind), implicit=implicit, little=little, until=records.read_until(kind))
@@ -69,6 +76,20 @@ def read_head(start: bytes) -> Head:
         raise ArchiveFailed("the archive answered with a file that does not say which instance it is")
     stored = syntax or (ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian)
     return Head((study, series, instance), sop_class, stored, values, code)
+
+
+class _Bounded(BytesIO):
+    """Bytes that can be read so often, and no more: :data:`READS_MOST`."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(content)
+        self._left = READS_MOST
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self._left -= 1
+        if self._left < 0:
+            raise ArchiveFailed("the archive answered with a file whose beginning takes too long to read")
+        return super().read(size)
 
 
 def _is_implicit(body: BytesIO) -> bool:
@@ -96,6 +117,8 @@ def _read(body: BytesIO, wanted: tuple[int, ...], *, implicit: bool, little: boo
             elif len(value) <= _VALUE_LONGEST:
                 # What names the instance a second time makes it nobody's: programs differ in which one they believe.
                 values[tag] = b"" if tag in _NAMING and tag in values else value
+    except ArchiveFailed:
+        raise
     except Exception:  # noqa: BLE001, S110 - whatever pydicom stumbles over: what came before it counts
         pass
     return values, code
@@ -108,6 +131,8 @@ def _elements(
         body, implicit, little, stop_when=lambda tag, _vr, _length: int.__ge__(tag, until), specific_tags=list(wanted)
     ):
         tag = int(raw.tag)
+        if isinstance(raw.value, bytes) and len(raw.value) > _CODE_LONGEST:
+            continue
         if tag == records.CODE:
             items = Dataset({raw.tag: raw})[raw.tag].value
             if items:
