@@ -65,6 +65,21 @@ def test_a_user_name_without_password_is_refused(enough: dict[str, str], tmp_pat
     assert "KEYHOLE_PLUGIN_USER are needed together" in problem(enough | {"KEYHOLE_PLUGIN_USER": "o"}, tmp_path)
 
 
+@pytest.mark.parametrize("user", ["a:b", ""])
+def test_a_user_name_that_could_be_anothers_is_refused(user: str, enough: dict[str, str], tmp_path: Path) -> None:
+    assert "is no user name" in problem(enough, tmp_path, NORTH.replace('user = "north"', f'user = "{user}"'))
+
+
+def test_a_colon_in_the_flat_user_name_is_refused_as_well(enough: dict[str, str], tmp_path: Path) -> None:
+    told = problem(enough | FLAT | {"KEYHOLE_PLUGIN_USER": "a:b"}, tmp_path)
+    assert told == "KEYHOLE_PLUGIN_USER is no user name: it is empty, or holds a colon: 'a:b'"
+
+
+@pytest.mark.parametrize("name", ["North", "north pole", "n" * 33])
+def test_callers_have_names_fit_for_the_trail(name: str, enough: dict[str, str], tmp_path: Path) -> None:
+    assert "is not a name" in problem(enough, tmp_path, NORTH.replace("callers.north", f'callers."{name}"'))
+
+
 def test_a_short_password_is_refused_and_not_shown(enough: dict[str, str], tmp_path: Path) -> None:
     told = problem(enough | FLAT | {"KEYHOLE_PLUGIN_PASSWORD": "hunter2"}, tmp_path)
     assert told == "KEYHOLE_PLUGIN_PASSWORD is shorter than 8 characters"

@@ -22,7 +22,16 @@ from keyhole.settings import values
 from keyhole.settings.values import Conflict
 from keyhole.sharing.token import Creation, Opens
 
+
+def _before_the_colon(user: str) -> str:
+    """A user name of Basic authentication (RFC 7617 section 2): with a colon in it, it could be another's."""
+    if not user or ":" in user:
+        raise ValueError("is no user name: it is empty, or holds a colon")
+    return user
+
+
 _SECRET: JsonDict = {"secret": True}
+_User = Annotated[str, AfterValidator(_before_the_colon)]
 _Password = Annotated[SecretStr, AfterValidator(values.password)]
 _Name = Annotated[str, AfterValidator(values.archive_name)]
 _Lasting = Annotated[timedelta, BeforeValidator(values.duration)]
@@ -38,7 +47,7 @@ class PluginCaller(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True)
 
-    user: str = Field(min_length=1, description="user name that this Orthanc shows (`WebServiceUsername`)")
+    user: _User = Field(description="user name that this Orthanc shows (`WebServiceUsername`)")
     password: _Password = Field(
         description="password that this Orthanc shows (`WebServicePassword`)", json_schema_extra=_SECRET
     )
@@ -59,7 +68,7 @@ class PluginSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True)
 
-    plugin_user: str | None = Field(
+    plugin_user: _User | None = Field(
         None, description="user name that Orthanc's Authorization plugin shows (`WebServiceUsername`); none: no service"
     )
     plugin_password: _Password | None = Field(
