@@ -73,6 +73,18 @@ def test_what_is_too_long_is_refused() -> None:
     assert isinstance(understood("GET /studies?requested-tags=" + "PatientName;" * 65), Refusal)
 
 
+def test_what_is_as_long_as_its_bound_is_not_too_long() -> None:
+    assert parse_find(b'{"Level":"Study"}'.ljust(LONGEST)) == Find(Level.STUDY)
+    order = {"Type": "DicomTag", "Key": "StudyDate", "Direction": "ASC"}
+    for most, one in (("Labels", "a"), ("OrderBy", order)):
+        assert isinstance(parse_find(json.dumps({"Level": "Study", most: [one] * 256}).encode()), Find)
+        assert isinstance(parse_find(json.dumps({"Level": "Study", most: [one] * 257}).encode()), Refusal)
+    for wide, known in ((256, Find), (257, Refusal)):
+        query = {f"{n:08x}": "" for n in range(wide)}
+        assert isinstance(parse_find(json.dumps({"Level": "Study", "Query": query}).encode()), known)
+    assert isinstance(understood("GET /studies?requested-tags=" + "PatientName;" * 64), OrthancQuery)
+
+
 @pytest.mark.parametrize("studies", [(), ("*",), ("1.2", "")])
 def test_a_search_is_never_sent_for_no_study_in_particular(studies: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match="UIDs"):
@@ -110,6 +122,14 @@ def test_whoever_has_things_modified_may_do_so_to_everything_and_delete() -> Non
             assert set(besides(route)) <= {Action.RETRIEVE}
 
 
+def test_what_orthanc_keeps_beside_the_images_is_for_those_who_have_the_archive() -> None:
+    for route in orthanc_call.ROUTES:
+        _, _, named, beside, *_ = [*route.template.split("/"), "", ""]
+        kept = named == "{id}" and beside in {"metadata", "attachments", "labels", "protected"}
+        read = (kept and route.method == "GET") or route.template == "/tools/create-dicom"
+        assert (Action.RETRIEVE in besides(route)) is read
+
+
 @pytest.mark.parametrize(
     ("name", "tag"),
     [
@@ -144,6 +164,8 @@ def test_what_counts_things_beside_a_resource_is_not_asked_for(level: Level, kep
     only = OrthancQuery({"requestedTags": "0020-1200"})
     assert only.telling_nothing_above(level).values == ({} if level >= Level.STUDY else only.values)
     assert ("00201200" in above(level)) is (level >= Level.STUDY)
+    skipped = OrthancQuery({"ignore-length": "0020-1200"})
+    assert skipped.telling_nothing_above(level) == skipped
 
 
 @given(st.sampled_from(orthanc_call.ROUTES), st.binary(max_size=60))

@@ -134,7 +134,14 @@ def test_a_keyword_in_another_case_is_refused(keyword: str, change: object) -> N
 def test_a_query_has_bounds(raw_query: bytes, why: str) -> None:
     refused = parse_search(raw_query, Level.STUDY)
     assert isinstance(refused, Refusal)
+    assert refused.reason is Reason.BAD_QUERY
     assert why in refused.detail
+
+
+def test_a_query_may_be_as_long_as_its_bound_once_encoded() -> None:
+    name = "A" * (1536 - len("00100010="))
+    assert len(parsed(f"PatientName={name}").encode(None)) == 1536
+    assert isinstance(parse_search(f"PatientName={name}A".encode(), Level.STUDY), Refusal)
 
 
 def test_the_largest_query_that_is_sent_fits_into_what_proxies_take_for_a_line() -> None:
@@ -185,6 +192,18 @@ def test_hidden_attributes_neither_match_nor_come_back_at_any_depth() -> None:
         "PatientName=A*&00101002.00100010=A*&StudyDate=2026&includefield=PatientName,00080020,00101002.00100010"
     )
     assert query.without({"00100010"}) == SearchQuery(matches=(("00080020", "2026"),), includefield=("00080020",))
+
+
+def test_only_what_is_allowed_matches_and_comes_back_with_all_that_is_inside() -> None:
+    query = parsed(
+        "PatientName=A*&00101002.00100010=A*&StudyDate=2026&includefield=PatientName,00080020,00101002.00100010&limit=5"
+    )
+    assert query.within({"00100010", "00101002"}) == SearchQuery(
+        matches=(("00100010", "A*"), ("00101002.00100010", "A*")),
+        includefield=("00100010", "00101002.00100010"),
+        limit=5,
+    )
+    assert parsed("PatientName=A*&includefield=all").within(set()) == SearchQuery(includefield=("all",))
 
 
 def test_a_search_asks_for_some_studies_or_for_any() -> None:

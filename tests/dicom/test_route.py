@@ -121,6 +121,10 @@ def test_a_path_that_is_too_long_is_refused_unread(length: int) -> None:
     assert refused.reason is Reason.NOT_CANONICAL
 
 
+def test_a_path_may_be_as_long_as_its_bound() -> None:
+    assert canonical(b"/" + b"a" * 2047) == "/" + "a" * 2047
+
+
 def test_a_frame_list_has_at_most_a_hundred_frames() -> None:
     frames = "/studies/1/series/2/instances/3/frames/"
     assert isinstance(dicomweb.match("GET", (frames + ",".join(map(str, range(1, 101)))).encode()), Match)
@@ -179,6 +183,16 @@ class TestOrthancNames:
     def test_and_what_is_not_what_it_names_is_refused(self, resource: Resource | None) -> None:
         with pytest.raises(ValueError, match="not resolved"):
             orthanc.ask(self.found("/series/ID/archive"), "main", resource)
+
+    def test_a_list_below_a_name_is_asked_for_in_part(self) -> None:
+        study = Resource.of("main", "1.2")
+        assert orthanc.ask(self.found("/studies/ID/series"), "main", study) == Ask(Action.SEARCH, study, divisible=True)
+
+    def test_a_name_is_the_one_that_orthanc_gives(self) -> None:
+        # the sample study BRAINIX, as the Orthanc Book calls it
+        assert orthanc.name_of("5Yp0E") == "16738bc3-e47ed42a-43ce044c-a3414a45-cb069bd0"
+        study = "2.16.840.1.113669.632.20.1211.10000357775"
+        assert orthanc.name_of("5Yp0E", study) == "27f7126f-4f66fb14-03f4081b-f9341db2-53925988"
 
     def test_it_never_passes_for_the_archive(self) -> None:
         with pytest.raises(ValueError, match="lineage"):

@@ -112,9 +112,22 @@ def test_case_and_white_space_are_forgiven(text: str) -> None:
     assert parsed.reveal() == SECRET
 
 
-@pytest.mark.parametrize("text", ["", SECRET[:-1], SECRET + "a", SECRET.replace(SECRET[0], "1"), "é" * 35, "K" * 35])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", SECRET[:-1], SECRET + "a", SECRET.replace(SECRET[0], "1"), "é" * 35, "K" * 35),
+        *(f"\x0b{SECRET}", f"{SECRET}\u00a0", f"X{SECRET}"),
+    ],
+)
 def test_is_no_secret(text: str) -> None:
     assert parse_secret(text) is None
+
+
+def test_a_letter_that_only_turns_into_one_of_ours_is_none() -> None:
+    secrets = (secret_of(replace(SHARE, generation=generation), RING).reveal() for generation in range(1, 100))
+    with_k = next(secret for secret in secrets if "k" in secret)
+    assert parse_secret(with_k) is not None
+    assert parse_secret(with_k.replace("k", "\N{KELVIN SIGN}")) is None
 
 
 @given(st.integers(0, len(SECRET) - 4), st.sampled_from("abcdefghijklmnopqrstuvwxyz234567"))

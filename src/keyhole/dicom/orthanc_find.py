@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, NoReturn
+from typing import Any
 
 from keyhole.access.decision import Reason
 from keyhole.access.resource import Level, is_uid
@@ -85,7 +85,7 @@ def _object(body: bytes) -> dict[str, Any]:
     if len(body) > LONGEST:
         raise BadQuery("the search is too long")
     try:
-        found = json.loads(body.decode("utf-8", "strict"), object_pairs_hook=_once, parse_constant=_no_number)
+        found = json.loads(body.decode(), object_pairs_hook=_once)
     except BadQuery:
         raise
     except (ValueError, RecursionError):
@@ -100,10 +100,6 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _no_number(_: str) -> NoReturn:
-    raise BadQuery("a number that is none")
-
-
 def _find(asked: Mapping[str, Any]) -> Find:
     level = LEVELS.get(_text(asked.get("Level")))
     if level is None:
@@ -111,7 +107,7 @@ def _find(asked: Mapping[str, Any]) -> Find:
     if any(name not in _CHECKS for name in asked if name not in ("Level", "Query")):
         raise BadQuery("a name that nobody knows")
     matches = _matches(_dict(asked.get("Query", {})))
-    studies = matches.pop(STUDY_INSTANCE_UID, "")
+    studies = matches.pop(STUDY_INSTANCE_UID, None)
     more = {name: _CHECKS[name](value) for name, value in asked.items() if name in _CHECKS}
     return Find(level, matches, tuple(studies.split("\\")) if studies else None, more)
 

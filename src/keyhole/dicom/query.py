@@ -143,7 +143,7 @@ def _understood(pairs: Sequence[tuple[str, str]], level: Level) -> SearchQuery:
             _once(controls, name, value)
         elif path := _path(name):
             _once(keys, _tags(path), _value(path[-1], value))
-    studies = keys.pop(STUDY_INSTANCE_UID, "")
+    studies = keys.pop(STUDY_INSTANCE_UID, None)
     return SearchQuery(
         matches=tuple((path, value) for path, value in keys.items() if _KEY_OF.get(path, level) <= level),
         studies=tuple(studies.split(",")) if studies else None,

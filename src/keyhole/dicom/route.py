@@ -123,7 +123,7 @@ def canonical(raw_path: bytes) -> str | Refusal:
         return Refusal(Reason.NOT_CANONICAL, "the path is too long")
     if _CANONICAL.fullmatch(raw_path) is None or b"./" in raw_path or raw_path.endswith(b"."):
         return Refusal(Reason.NOT_CANONICAL, "the path holds a byte or a segment that can be read in two ways")
-    return raw_path.decode("ascii")
+    return raw_path.decode()
 
 
 _PLACEHOLDER = re.compile(r"\{([a-z]+)\}")

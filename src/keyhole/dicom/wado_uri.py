@@ -100,11 +100,10 @@ def _number(values: Mapping[str, str], name: str) -> str:
 def _rendering(values: Mapping[str, str]) -> dict[str, str]:
     """The parameters of PS3.18 section 8.3.5 that say the same."""
     found: dict[str, str] = {}
-    sides = {name: _number(values, name) for name in ("columns", "rows") if values.get(name)}
+    sides = [_number(values, name) for name in ("columns", "rows") if values.get(name)]
     if sides:
         # One side alone bounds both: pictures keep their shape.
-        width, height = (sides.get(name) or next(iter(sides.values())) for name in ("columns", "rows"))
-        found["viewport"] = f"{width},{height}"
+        found["viewport"] = f"{sides[0]},{sides[-1]}"
     window = [values.get(name, "") for name in ("windowCenter", "windowWidth")]
     if any(window):
         found["window"] = f"{window[0]},{window[1]},linear"
@@ -115,8 +114,8 @@ def _rendering(values: Mapping[str, str]) -> dict[str, str]:
 
 
 def _row(path: str, kind: Kind, query: Mapping[str, str]) -> tuple[Match, RetrieveQuery]:
-    found = dicomweb.match("GET", path.encode("ascii"))
-    understood = parse_retrieve(encoded(query.items()).encode("ascii"), kind)
+    found = dicomweb.match("GET", path.encode())
+    understood = parse_retrieve(encoded(query.items()).encode(), kind)
     if isinstance(found, Refusal) or isinstance(understood, Refusal):
         raise BadQuery("a parameter has a value that the standard does not know")
     return found, understood

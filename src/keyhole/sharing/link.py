@@ -163,10 +163,16 @@ def parse_secret(text: str) -> Secret | None:
 
     Case and surrounding white space are forgiven, since people and mailers change them.
     """
-    text = text.strip(" \t\r\n").lower()
-    if not text.isascii() or _SECRET.fullmatch(text) is None or _check(text[:_SECRET_CHARS]) != text[_SECRET_CHARS:]:
+    shown = text.strip(" \t\r\n")
+    value = shown.lower()
+    # before lower(), which makes a k of the sign for Kelvin
+    if (
+        not shown.isascii()
+        or _SECRET.fullmatch(value) is None
+        or _check(value[:_SECRET_CHARS]) != value[_SECRET_CHARS:]
+    ):
         return None
-    return Secret(text)
+    return Secret(value)
 
 
 def verify(share: Share, shown: Secret, ring: Ring) -> bool:
