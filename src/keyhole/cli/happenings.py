@@ -105,7 +105,9 @@ def _what(one: Happening) -> list[str]:
 
 def _who(one: Happening) -> list[str]:
     address = one.record.personal.get("address") or ("an erased address" if one.erased else "local")
-    return [one.record.subject] if address == "local" else [one.record.subject, f"from {address}"]
+    name = one.record.personal.get("name")
+    who = [one.record.subject] if name is None else [one.record.subject, f"({name})"]
+    return who if address == "local" else [*who, f"from {address}"]
 
 
 def _which(record: Record) -> list[str]:

@@ -94,12 +94,11 @@ def _key(listed: Mapping[str, Any]) -> Key | None:
     if kind is None or listed.get("use", "sig") != "sig" or not isinstance(named, str | None):
         return None
     try:
-        key = kind.import_key({"kty": listed["kty"], **{name: listed[name] for name in members}})
+        if kind is RSAKey and int.from_bytes(_decoded(listed["n"])).bit_length() < _SMALLEST_RSA:
+            return None
+        return kind.import_key({"kty": listed["kty"], **{name: listed[name] for name in members}})
     except (JoseError, ValueError, TypeError, KeyError, AttributeError, OverflowError):
         return None
-    if isinstance(key, RSAKey) and key.public_key.key_size < _SMALLEST_RSA:
-        return None
-    return key
 
 
 def header(token: str) -> Header | None:

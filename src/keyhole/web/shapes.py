@@ -305,6 +305,7 @@ class Happening(BaseModel):
     times: int = Field(description="how often, for rows that sum up")
     address: str | None = Field(description="from where; null when unknown or erased")
     agent: str | None
+    name: str | None = Field(description="what the identity provider calls that user; null when unknown or erased")
     detail: Mapping[str, str]
     erased: bool = Field(description="whether personal values were erased, as the law may ask")
 
@@ -329,6 +330,7 @@ class Happening(BaseModel):
             times=record.times,
             address=record.personal.get("address"),
             agent=record.personal.get("agent"),
+            name=record.personal.get("name"),
             detail=dict(record.detail),
             erased=row.erased,
         )
