@@ -39,7 +39,7 @@ from keyhole.gateway.openings import Openings
 from keyhole.gateway.orthanc_rest import Fetchers, OrthancFetcher, OrthancSource
 from keyhole.gateway.pep import Gateway
 from keyhole.gateway.ports import Trail
-from keyhole.gateway.question import Understanding
+from keyhole.gateway.question import Lineages, Understanding
 from keyhole.gateway.ring_file import RingFile
 from keyhole.gateway.scoping import ALL_OF_IT, Capabilities
 from keyhole.gateway.seats import Seats
@@ -63,7 +63,6 @@ from keyhole.web.public import public_app
 from keyhole.web.quiet import Quiet
 from keyhole.web.viewer import ViewerFiles
 from keyhole.wiring.identity import Directory, directory
-from keyhole.wiring.plugin import plugin
 
 _READY_SECONDS = 4.0
 _PAUSE = 0.5
@@ -132,13 +131,15 @@ def prepare(settings: Settings) -> None:
     """
     url = database_url(settings)
     # Looked at first: whoever makes a database has made its keys before.
-    if check_schema(url) is not Schema.BEHIND and not keys_file.exists(settings.data):
+    found = check_schema(url)
+    if found is not Schema.BEHIND and not keys_file.exists(settings.data):
         raise Misconfigured(
             f"there is a database, but its keys are not in {settings.data}: put the backup of {keys_file.NAME} there, "
             "or copy it from another node"
         )
     keys_file.load(settings.data)
-    migrate(url)
+    if found is not Schema.CURRENT:
+        migrate(url)
     heads.settle(settings.data, lambda head: holds(url, head))
 
 
@@ -351,13 +352,21 @@ class Process:
         )
         token = None if settings.metrics_token is None else Secret(settings.metrics_token.get_secret_value())
         pages = PublicPages(settings.public_url)
-        asked_by_orthanc = plugin(settings, base.desk, current, lineage, base.people)
+        asked_by_orthanc = _plugin(settings, base, current, lineage)
         apps: dict[str, ASGIApp] = {
             "public": public_app(openings, ViewerFiles(settings.viewer), gateway, pages, now),
             "staff": staff(base.desk, decisions, identity, base.ledger.refuse, settings.archive_name),
             "internal": Internal(_Readiness(current, base.sources), self._metrics, token, asked_by_orthanc),
         }
         self._apps = {name: Quiet(Counted(app, name, self._metrics), name) for name, app in apps.items()}
+
+
+def _plugin(settings: Settings, base: Base, current: Current, lineage: Mapping[str, Lineages]) -> ASGIApp | None:
+    if not settings.every_caller():
+        return None
+    from keyhole.wiring.plugin import plugin  # noqa: PLC0415 - some MB that serve who has an Orthanc to ask here
+
+    return plugin(settings, base.desk, current, lineage, base.people)
 
 
 def _incoming(scope: Mapping[str, Any]) -> Incoming:

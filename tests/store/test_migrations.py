@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
@@ -17,7 +19,7 @@ from keyhole.errors import Misconfigured, StoreFailed
 from keyhole.store import schema
 from keyhole.store.address import parse_url
 from keyhole.store.database import open_store
-from keyhole.store.migrations import Schema, check_schema, migrate
+from keyhole.store.migrations import Schema, check_schema, migrate, standing
 from tests.store.makers import SIGNING, record
 from tests.store.raw import raw
 
@@ -43,6 +45,16 @@ def test_several_processes_may_migrate_at_once(empty_url: str) -> None:
         for done in [threads.submit(migrate, empty_url) for _ in range(4)]:
             done.result()
     assert check_schema(empty_url) is Schema.CURRENT
+
+
+def test_the_scripts_names_tell_alembics_revisions() -> None:
+    config = Config()
+    config.set_main_option("script_location", "keyhole.store:migrations")
+    config.set_main_option("path_separator", "os")
+    scripts = ScriptDirectory.from_config(config)
+    everything = tuple(script.revision for script in scripts.walk_revisions())
+    assert standing(tuple(scripts.get_heads())) is Schema.CURRENT
+    assert [standing((each,)) for each in everything[1:]] == [Schema.BEHIND] * (len(everything) - 1)
 
 
 def test_a_newer_schema_is_ahead_and_left_alone(empty_url: str) -> None:

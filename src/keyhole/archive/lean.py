@@ -1,6 +1,7 @@
 """Import pydicom without what it loads along with itself: numpy, Pillow and every decoder that is installed.
 
-They are 35 MB which the serving process has no use for; only the decoder processes have (:mod:`.decoder`).
+They are 35 MB which the serving process has no use for; only the decoder processes have (:mod:`.decoder`). Nor has it
+for requests, with which pydicom would fetch its own test files.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-_SPARED = ("numpy", "PIL", "gdcm", "pylibjpeg", "openjpeg", "libjpeg", "rle", "jpeg_ls")
+_SPARED = ("numpy", "PIL", "gdcm", "pylibjpeg", "openjpeg", "libjpeg", "rle", "jpeg_ls", "requests")
 
 
 def import_pydicom() -> None:

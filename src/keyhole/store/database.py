@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
+from sqlalchemy.engine import URL
+
 from keyhole.access.decision import Reason, Record
 from keyhole.access.role_book import RoleBook
 from keyhole.access.share import ApiKey, Share, ShareChange, Visit
@@ -16,7 +18,6 @@ from keyhole.store.backend import Backend
 from keyhole.store.chain import Signing
 from keyhole.store.generation import generation
 from keyhole.store.heads import Heads
-from keyhole.store.postgresql import Postgresql
 from keyhole.store.readers import Readers
 from keyhole.store.sqlite import Sqlite
 from keyhole.store.trail import TrailQuery, TrailRow
@@ -33,9 +34,15 @@ def open_store(url: str, signing: Signing | Callable[[], Signing], heads: Path) 
     Raises Misconfigured when *url* is neither.
     """
     parsed = parse_url(url)
-    sqlite = parsed.get_backend_name() == "sqlite"
-    backend = Sqlite(Path(str(parsed.database))) if sqlite else Postgresql(parsed)
-    return DatabaseStore(backend, signing, Heads(heads))
+    return DatabaseStore(_backend(parsed), signing, Heads(heads))
+
+
+def _backend(url: URL) -> Backend:
+    if url.get_backend_name() == "sqlite":
+        return Sqlite(Path(str(url.database)))
+    from keyhole.store.postgresql import Postgresql  # noqa: PLC0415 - 9 MB of driver that SQLite has no use for
+
+    return Postgresql(url)
 
 
 class DatabaseStore:

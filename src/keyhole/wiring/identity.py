@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from keyhole.access.secret import Secret
 from keyhole.errors import ProviderFailed
-from keyhole.gateway.plugin.keycloak import Keycloak
 from keyhole.gateway.plugin.profiles import Users
-from keyhole.gateway.plugin.provider_users import KeycloakUsers, TokenUsers
-from keyhole.gateway.provider import Provider
 from keyhole.gateway.upstream import JsonServer
-from keyhole.identity.oidc import Expected
 from keyhole.settings import Settings
+
+if TYPE_CHECKING:  # what reads signatures is 10 MB, imported where there is a provider
+    from keyhole.gateway.plugin.keycloak import Keycloak
+    from keyhole.gateway.provider import Provider
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +43,10 @@ def directory(settings: Settings, now: Callable[[], datetime], monotonic: Callab
     server = JsonServer()
     if settings.oidc_issuer is None or settings.oidc_audience is None:
         return Directory(server=server)
+    from keyhole.gateway.plugin.provider_users import KeycloakUsers, TokenUsers  # noqa: PLC0415 - see above
+    from keyhole.gateway.provider import Provider  # noqa: PLC0415 - see above
+    from keyhole.identity.oidc import Expected  # noqa: PLC0415 - see above
+
     provider = Provider(settings.oidc_issuer, server, monotonic, settings.oidc_url)
     keycloak = _keycloak(settings, provider, server, monotonic)
     expected = Expected(
@@ -62,4 +67,6 @@ def _keycloak(
     secret = settings.keycloak_client_secret
     if settings.keycloak_admin_url is None or secret is None:
         return None
+    from keyhole.gateway.plugin.keycloak import Keycloak  # noqa: PLC0415 - see above
+
     return Keycloak(settings.keycloak_admin_url, Secret(secret.get_secret_value()), provider, server, monotonic)

@@ -8,7 +8,6 @@ from keyhole.gateway.current import Current
 from keyhole.gateway.desk import Desk
 from keyhole.gateway.plugin.caller import Caller
 from keyhole.gateway.plugin.key_users import KeyUsers
-from keyhole.gateway.plugin.legacy import LegacyTokens
 from keyhole.gateway.plugin.link_desk import LinkDesk
 from keyhole.gateway.plugin.mailing import MAILS_AT_ONCE, MAILS_PER_SECOND, Mailing
 from keyhole.gateway.plugin.naming import Lineage, Naming
@@ -18,7 +17,6 @@ from keyhole.gateway.plugin.roles import Roles
 from keyhole.gateway.plugin.templates import Templates
 from keyhole.gateway.plugin.tokens import OwnTokens, TokenKind, Tokens
 from keyhole.gateway.plugin.validator import Validator
-from keyhole.gateway.smtp import MailServer
 from keyhole.gateway.throttle import Throttle
 from keyhole.settings import Settings
 from keyhole.settings.mail import Security
@@ -33,17 +31,14 @@ from keyhole.wiring.identity import Directory
 
 def plugin(
     settings: Settings, desk: Desk, current: Current, lineage: Mapping[str, Lineage], people: Directory
-) -> Plugin | None:
-    """The application below ``/plugin/``; None when no Orthanc is set up to ask there."""
-    credentials = _credentials(settings)
-    if not credentials:
-        return None
+) -> Plugin:
+    """The application below ``/plugin/``, for those Orthancs that are set up to ask there."""
     own = OwnTokens(current, desk.ring)
     kinds: tuple[TokenKind, ...] = (own, *_legacy(settings, desk, current, lineage))
     tokens = Tokens(kinds, settings.plugin_types, own.stands)
     mail = _of_mail(settings, desk, current, tokens)
     routes = (*_of_tokens(settings, desk, tokens, lineage), *_of_users(settings, desk, current, people), *mail)
-    return Plugin(routes, Credentials(credentials), desk.ledger.refuse, desk.now)
+    return Plugin(routes, Credentials(_credentials(settings)), desk.ledger.refuse, desk.now)
 
 
 def _credentials(settings: Settings) -> list[Credential]:
@@ -60,13 +55,13 @@ def _credentials(settings: Settings) -> list[Credential]:
     return found
 
 
-def _legacy(
-    settings: Settings, desk: Desk, current: Current, lineage: Mapping[str, Lineage]
-) -> tuple[LegacyTokens, ...]:
+def _legacy(settings: Settings, desk: Desk, current: Current, lineage: Mapping[str, Lineage]) -> tuple[TokenKind, ...]:
     """The tokens of the service before, if there are to be any; they are about the default archive."""
     secret, until = settings.plugin_legacy_secret, settings.plugin_legacy_until
     if secret is None or until is None:
         return ()
+    from keyhole.gateway.plugin.legacy import LegacyTokens  # noqa: PLC0415 - 10 MB of cryptography for this alone
+
     before = Caller(name="legacy", archive=settings.archive_name, creation=Creation.TRUSTED)
     return (
         LegacyTokens(
@@ -118,6 +113,8 @@ def _of_mail(settings: Settings, desk: Desk, current: Current, tokens: Tokens) -
     templates = Templates(settings.mail_templates)
     if settings.smtp_host is None or settings.mail_from is None:
         return emails.routes(templates, None)
+    from keyhole.gateway.smtp import MailServer  # noqa: PLC0415 - an SMTP client, for who sends mail
+
     password = settings.smtp_password
     server = MailServer(
         host=settings.smtp_host,

@@ -1,6 +1,7 @@
 """The database's schema, from the first version on: made, brought up to date, and told apart.
 
-Alembic does the work, without a file of settings: its scripts are part of the package.
+Alembic does the work, without a file of settings: its scripts are part of the package, and their names tell their
+revisions. It is loaded only when there is something to do, for it and what it loads stay in memory with 8 MB.
 """
 
 from __future__ import annotations
@@ -10,15 +11,11 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util.exc import CommandError
-from sqlalchemy import Connection, create_engine, event, text
+from sqlalchemy import Connection, create_engine, event, inspect, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
@@ -61,12 +58,7 @@ def migrate_on(connection: Connection) -> None:
     """As :func:`migrate`, in the transaction of *connection*, alone with whoever else migrates."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-    config = _config()
-    config.attributes["connection"] = connection
-    try:
-        command.upgrade(config, "head")
-    except CommandError:
-        raise StoreFailed("the database is ahead of this version") from None
+    _upgrade(connection)
 
 
 def check_schema(url: str) -> Schema:
@@ -75,23 +67,42 @@ def check_schema(url: str) -> Schema:
     if parsed.get_backend_name() == "sqlite" and not Path(str(parsed.database)).exists():
         return Schema.BEHIND
     with _connected(parsed) as connection:
-        return standing(MigrationContext.configure(connection).get_current_heads())
+        return standing(_found(connection))
 
 
 def standing(found: tuple[str, ...]) -> Schema:
     """How a database that names the revisions *found* stands."""
-    scripts = ScriptDirectory.from_config(_config())
-    if set(found) == set(scripts.get_heads()):
+    known = _revisions()
+    if found == (max(known),):
         return Schema.CURRENT
-    known = {script.revision for script in scripts.walk_revisions()}
     return Schema.BEHIND if known.issuperset(found) else Schema.AHEAD
 
 
-def _config() -> Config:
+@cache
+def _revisions() -> frozenset[str]:
+    """All that this version knows; the greatest is the newest."""
+    return frozenset(path.name.partition("_")[0] for path in (Path(__file__).parent / "versions").glob("[0-9]*_*.py"))
+
+
+def _found(connection: Connection) -> tuple[str, ...]:
+    if not inspect(connection).has_table("alembic_version"):
+        return ()
+    return tuple(connection.execute(text("SELECT version_num FROM alembic_version")).scalars())
+
+
+def _upgrade(connection: Connection) -> None:
+    from alembic import command  # noqa: PLC0415 - see above
+    from alembic.config import Config  # noqa: PLC0415 - see above
+    from alembic.util.exc import CommandError  # noqa: PLC0415 - see above
+
     config = Config()
     config.set_main_option("script_location", "keyhole.store:migrations")
     config.set_main_option("path_separator", "os")
-    return config
+    config.attributes["connection"] = connection
+    try:
+        command.upgrade(config, "head")
+    except CommandError:
+        raise StoreFailed("the database is ahead of this version") from None
 
 
 def _make_file(path: Path) -> None:
