@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # What the tests import: the built wheel, unpacked, in front of everything else on the path.
 WHEEL := $(CURDIR)/build/wheel
 
-.PHONY: help setup demo serve check lint format test test-quick test-e2e wheel servers viewer bench lock clean
+.PHONY: help setup demo serve check lint format test test-quick test-e2e wheel servers viewer mutants bench lock clean
 
 help: ## list these tasks
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -63,6 +63,14 @@ test-quick: wheel
 
 test-e2e: wheel servers viewer
 	@PYTHONPATH=$(WHEEL) KEYHOLE_WHEEL=$(WHEEL) $(BIN)/python -m pytest -m e2e
+
+mutants: setup build/mutants/installed ## change what decides in small ways, and see whether a test notices (20 to 30 minutes)
+	@PYTHONPATH=$(CURDIR)/build/mutants nice -n 19 $(BIN)/python scripts/mutants.py
+
+build/mutants/installed: scripts/mutants.lock
+	@rm -rf build/mutants
+	@$(PIP) install --require-hashes --only-binary :all: --no-deps --target build/mutants --requirement scripts/mutants.lock
+	@touch $@
 
 bench: setup ## measure, side by side in one run
 	@for bench in bench/*.py; do echo "== $$bench"; $(BIN)/python $$bench; done
