@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
 # Install the real servers and the browser that the end-to-end tests use, where they are missing.
 #
-# Debian's packages, installed as root, none of them started as a service; and the Orthanc of the next Debian release
-# as a directory tree outside the source tree. What cannot be installed is a failure: nothing is skipped.
+# Debian's packages, installed as root, none of them started as a service; the Orthanc of the next Debian release as a
+# directory tree, and Keycloak from its Maven artifact, both outside the source tree. What cannot be installed is a failure: nothing is skipped.
 set -euo pipefail
 
-TREE="${KEYHOLE_TEST_CACHE:-$HOME/.cache/keyhole}/orthanc-trixie"
+CACHE="${KEYHOLE_TEST_CACHE:-$HOME/.cache/keyhole}"
+TREE="$CACHE/orthanc-trixie"
+KEYCLOAK=26.3.5
+KEYCLOAK_SHA256=95756bdfd7540fafaf28874a8eb8d0d4c55977344a3b7821e9bd3a22bfb2b6a6
 
 # command that must exist -> package that brings it
 declare -A NEEDED=(
@@ -21,6 +24,8 @@ declare -A NEEDED=(
   [/usr/bin/7zz]=7zip
   [/usr/bin/unzip]=unzip
   [/usr/bin/mmdebstrap]=mmdebstrap
+  [/usr/bin/java]=openjdk-17-jre-headless
+  [/usr/bin/mvn]=maven
 )
 
 say() { printf 'test servers: %s\n' "$*" >&2; }
@@ -69,5 +74,23 @@ install_tree() {
   as_root mv "$fresh" "$TREE"
 }
 
+# Built once for a database in memory, so that tests start it in half the time and it writes nothing here.
+install_keycloak() {
+  local home="$CACHE/keycloak-$KEYCLOAK" fresh="$CACHE/keycloak.new" archive
+  [ ! -x "$home/bin/kc.sh" ] || return 0
+  say "bringing Keycloak $KEYCLOAK into $home"
+  archive="$HOME/.m2/repository/org/keycloak/keycloak-quarkus-dist/$KEYCLOAK/keycloak-quarkus-dist-$KEYCLOAK.zip"
+  [ -e "$archive" ] ||
+    mvn -q dependency:get "-Dartifact=org.keycloak:keycloak-quarkus-dist:$KEYCLOAK:zip" -Dtransitive=false
+  echo "$KEYCLOAK_SHA256  $archive" | sha256sum --check --quiet
+  rm -rf "$fresh"
+  mkdir -p "$fresh"
+  unzip -q "$archive" -d "$fresh"
+  "$fresh/keycloak-$KEYCLOAK/bin/kc.sh" build --db=dev-mem >/dev/null
+  mv "$fresh/keycloak-$KEYCLOAK" "$home"
+  rmdir "$fresh"
+}
+
 install_packages
 install_tree
+install_keycloak

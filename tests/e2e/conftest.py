@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, Playwright, sync_playwright
 
 from tests.e2e import dataset
 from tests.postgres import postgres, postgresql_url
+from tests.servers.keycloak import Keycloak, keycloak
 from tests.servers.keyhole import Keyhole, keyhole
 from tests.servers.leaky import Leaky, leaky
 from tests.servers.orthanc import TRIXIE, Orthanc, orthanc
@@ -70,6 +71,13 @@ def archive(request: pytest.FixtureRequest, studies: Path) -> Mapping[str, str]:
 def server(archive: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keyhole]:
     """A Keyhole in front of each kind of archive in turn."""
     with keyhole(tmp_path_factory.mktemp("keyhole"), archive) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def identity_provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keycloak]:
+    """A real Keycloak; each test module makes realms of its own."""
+    with keycloak(tmp_path_factory.mktemp("keycloak")) as running:
         yield running
 
 
