@@ -112,21 +112,23 @@ class Counted:
                 self._answered[status] = self._answered.get(status, 0) + 1
             else:
                 self._sent += len(message.get("body", b""))
-            self._soon()
+                if not self._due:
+                    self._soon()
             return send(message)
 
         self._open += 1
-        self._soon()
+        if not self._due:
+            self._soon()
         try:
             await self._app(scope, receive, counting)
         finally:
             self._open -= 1
-            self._soon()
+            if not self._due:
+                self._soon()
 
     def _soon(self) -> None:
-        if not self._due:
-            self._due = True
-            asyncio.get_running_loop().call_later(LATE, self._tell)
+        self._due = True
+        asyncio.get_running_loop().call_later(LATE, self._tell)
 
     def _tell(self) -> None:
         self._due = False

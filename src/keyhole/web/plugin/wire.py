@@ -23,7 +23,7 @@ from keyhole.gateway.client import client_of
 from keyhole.gateway.office import NotAllowed
 from keyhole.gateway.plugin.caller import Caller
 from keyhole.gateway.relay import Message, Receive, Send
-from keyhole.web.plugin.call import Answer, Call, Route, Unreadable
+from keyhole.web.plugin.call import Answer, Call, Handler, Route, Unreadable
 from keyhole.web.plugin.credentials import Credentials, Guesses
 from keyhole.web.plugin.deadline import within
 
@@ -111,7 +111,8 @@ class Plugin:
             return
         reading = _Reading(receive, route.longest)
         try:
-            answer = await within(route.deadline or self._deadline, _answered(route, caller, name, scope, reading))
+            answering = reading.answered(route.handler, caller, name, scope)
+            answer = await within(route.deadline or self._deadline, answering)
         except _Left:
             return
         except Exception as error:  # noqa: BLE001 - whatever it is, the plugin gets an answer that it can read
@@ -149,12 +150,8 @@ class Plugin:
         self._refuse(Record(at=self._now(), event=Event.FAILURE, subject=subject, reason=fault.named(error)))
 
 
-async def _answered(route: Route, caller: Caller, name: str, scope: Mapping[str, Any], reading: _Reading) -> Answer:
-    return await route.handler(Call(caller, await reading.whole(), name, scope))
-
-
 class _Reading:
-    """A body that is being read, chunked or not, of at most *longest* bytes."""
+    """A body that is being read, chunked or not, of at most *longest* bytes; and what is then done with it."""
 
     __slots__ = ("_longest", "_receive", "done")
 
@@ -163,26 +160,27 @@ class _Reading:
         self._longest = longest
         self.done = False
 
-    async def whole(self) -> bytes:
-        """The whole body."""
-        message = await self._next()
+    async def answered(self, handler: Handler, caller: Caller, name: str, scope: Mapping[str, Any]) -> Answer:
+        """What *handler* answers to the whole body."""
+        message = await self._receive()
         body: bytes = message.get("body", b"")
-        if message.get("more_body"):
-            pieces = bytearray(body)
-            while message.get("more_body") and len(pieces) <= self._longest:
-                message = await self._next()
-                pieces += message.get("body", b"")
-            body = bytes(pieces)
+        if message["type"] == "http.disconnect" or message.get("more_body"):
+            body = await self._rest(message)
         if len(body) > self._longest:
             raise _TooLong
         self.done = True
-        return body
+        return await handler(Call(caller, body, name, scope))
 
-    async def _next(self) -> Message:
-        message = await self._receive()
-        if message["type"] == "http.disconnect":
-            raise _Left
-        return message
+    async def _rest(self, message: Message) -> bytes:
+        pieces = bytearray()
+        while len(pieces) <= self._longest:
+            if message["type"] == "http.disconnect":
+                raise _Left
+            pieces += message.get("body", b"")
+            if not message.get("more_body"):
+                break
+            message = await self._receive()
+        return bytes(pieces)
 
 
 def _told(error: Exception) -> Answer:
