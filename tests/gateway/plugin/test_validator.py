@@ -233,6 +233,20 @@ async def test_the_first_access_through_each_orthanc_has_a_row() -> None:
     assert [row.detail["through"] for row in rows] == ["plugin:orthanc", "plugin:second"]
 
 
+async def test_what_is_withdrawn_while_its_record_is_written_is_not_granted() -> None:
+    world = World()
+    share = await world.share()
+    write = world.gate.store.append
+
+    async def append(records: Any) -> None:
+        await write(records)
+        await world.withdraw(share)
+
+    world.gate.store.append = append  # type: ignore[method-assign]
+    assert not await world.granted(share)
+    assert [row.reason for row in await world.gate.trail(Event.REFUSAL)] == [Reason.WITHDRAWN]
+
+
 async def test_without_a_trail_nothing_is_granted() -> None:
     world = World()
     share = await world.share()

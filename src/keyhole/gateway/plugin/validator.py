@@ -72,12 +72,14 @@ class Validator:
     async def answer(self, caller: Caller, question: Question) -> tuple[Verdict, Granted | None]:
         """What *caller* is answered, and what :meth:`again` takes; a yes is on record before it is given."""
         found = await self._decided(caller, question)
-        if isinstance(found, _Refused):
-            self.ledger.refuse(_refusal(found, caller, question, self.now()))
-            return Verdict(False, self._no_lasts(question)), None  # noqa: FBT003 - granted or not
-        await self.ledger.release(found.access.access)
-        self.ledger.count(found.access.access, 0, 0)
-        return self._yes(found, self.now()), found
+        if isinstance(found, Granted) and not self.ledger.again(found.access):
+            await self.ledger.release(found.access.access)
+            self.ledger.count(found.access.access, 0, 0)
+            found = await self._decided(caller, question)  # it may have ended while its record was written
+        if isinstance(found, Granted):
+            return self._yes(found, self.now()), found
+        self.ledger.refuse(_refusal(found, caller, question, self.now()))
+        return Verdict(False, self._no_lasts(question)), None  # noqa: FBT003 - granted or not
 
     def again(self, caller: Caller, granted: Granted) -> Verdict | None:
         """The answer to the question of *caller*'s that was *granted* before, when it is yes again.
