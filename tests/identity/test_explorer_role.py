@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keyhole.identity.explorer_role import USUAL, ExplorerRole, ExplorerRoles, Profile
+from keyhole.identity.explorer_role import NO_STUDY, USUAL, ExplorerRole, ExplorerRoles, Profile
 
 DOCTOR = {"permissions": ["view", "share"], "authorized-labels": ["clinic-a"]}
 OWN = {"permissions": ["view", "our-own-permission"], "authorized-labels": ["clinic-b"]}
@@ -65,6 +65,35 @@ def test_without_a_known_role_a_user_may_do_nothing() -> None:
 def test_with_every_label_no_other_matters() -> None:
     every = {"permissions": [], "authorized-labels": ["*", "clinic-a"]}
     assert roles(roles={"doctor": DOCTOR, "every": every}).profile(["doctor", "every"]).labels == ("*",)
+
+
+def test_whoever_has_permissions_has_a_label_and_be_it_one_of_no_study() -> None:
+    bare = {"permissions": ["upload"], "authorized-labels": []}
+    labelled = {"permissions": [], "authorized-labels": ["clinic-a"]}
+    found = roles(roles={"bare": bare, "labelled": labelled})
+    assert found.profile(["bare"]) == Profile(("upload",), (NO_STUDY,))
+    assert found.profile(["bare", "labelled"]).labels == ("clinic-a",)
+    assert found.profile(["labelled"]) == Profile((), ("clinic-a",))
+
+
+def test_roles_that_only_the_provider_has_are_told_as_holding_nothing_and_others_are_marked() -> None:
+    told = json.loads(roles().beside(frozenset({"doctor", "nurse"})))
+    nothing = {"permissions": [], "authorized-labels": []}
+    assert told["roles"] == {"doctor": DOCTOR, "own": OWN, "nurse": nothing}
+    assert told["unknown-to-provider"] == ["own"]
+    assert told["available-labels"] == DOCUMENT["available-labels"]
+    assert json.loads(roles().beside(frozenset({"doctor", "own"})))["unknown-to-provider"] == []
+    assert roles().beside(None) == roles().dump()
+
+
+def test_what_was_told_is_the_same_when_it_comes_back() -> None:
+    back = ExplorerRoles.parse(roles().beside(frozenset({"nurse"})))
+    assert back.without_new_that_hold_nothing(roles()).dump() == roles().dump()
+
+
+def test_a_role_that_was_there_is_kept_when_it_holds_nothing_now() -> None:
+    emptied = roles(roles={"doctor": {"permissions": [], "authorized-labels": []}, "own": OWN})
+    assert emptied.without_new_that_hold_nothing(roles()).dump() == emptied.dump()
 
 
 def test_the_usual_roles_reach_every_label() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
@@ -394,29 +394,30 @@ def test_ten_thousand_keys_are_refused_before_one_is_read() -> None:
     assert time.perf_counter() - began < 1
 
 
-@pytest.mark.parametrize(
-    "entry",
-    [
-        {"kty": "oct", "k": encoded(b"secret" * 8), "kid": "k1", "alg": "RS256"},
-        {"kty": "oct", "k": encoded(b"secret" * 8), "kid": "k1", "use": "sig", "n": "AQAB", "e": "AQAB"},
-        listed(signing("RS256"), use="enc"),
-        listed(signing("RS256"), kid=7),
-        listed(signing("RS256"), kty="rsa"),
-        listed(signing("RS256"), kty=["RSA"]),
-        listed(signing("RS256"), n="AQAB"),
-        listed(signing("RS256"), n=7),
-        listed(signing("RS256"), e=None),
-        {"kty": "RSA", "kid": "k1"},
-        {"kty": "EC", "kid": "k1", "crv": "P-256", "x": "AA", "y": "AA"},
-        {"kty": "EC", "kid": "k1", "crv": "P-1", "x": "AA", "y": "AA"},
-        {"kty": "OKP", "kid": "k1", "crv": "Ed25519", "x": "AA"},
-        "k1",
-        None,
-        [],
-    ],
-    ids=range(16),
-)
-def test_an_entry_that_is_no_key_for_signatures_is_passed_over(entry: Any) -> None:
+OCT = {"kty": "oct", "k": encoded(b"secret" * 8), "kid": "k1"}
+NO_KEYS: Mapping[str, Callable[[], object]] = {
+    "a shared secret": lambda: {**OCT, "alg": "RS256"},
+    "a shared secret with members of a public key": lambda: {**OCT, "use": "sig", "n": "AQAB", "e": "AQAB"},
+    "a key to encrypt with": lambda: listed(signing("RS256"), use="enc"),
+    "a name that is a number": lambda: listed(signing("RS256"), kid=7),
+    "a kind in small letters": lambda: listed(signing("RS256"), kty="rsa"),
+    "a list of kinds": lambda: listed(signing("RS256"), kty=["RSA"]),
+    "a short modulus": lambda: listed(signing("RS256"), n="AQAB"),
+    "a modulus that is a number": lambda: listed(signing("RS256"), n=7),
+    "no exponent": lambda: listed(signing("RS256"), e=None),
+    "no members": lambda: {"kty": "RSA", "kid": "k1"},
+    "no point of the curve": lambda: {"kty": "EC", "kid": "k1", "crv": "P-256", "x": "AA", "y": "AA"},
+    "no curve": lambda: {"kty": "EC", "kid": "k1", "crv": "P-1", "x": "AA", "y": "AA"},
+    "a short point": lambda: {"kty": "OKP", "kid": "k1", "crv": "Ed25519", "x": "AA"},
+    "text": lambda: "k1",
+    "nothing": lambda: None,
+    "a list": list,
+}
+
+
+@pytest.mark.parametrize("make", NO_KEYS.values(), ids=NO_KEYS.keys())
+def test_an_entry_that_is_no_key_for_signatures_is_passed_over(make: Callable[[], object]) -> None:
+    entry = make()
     assert Keys.read({"keys": [entry]}).by_name == {}
     held = Keys.read({"keys": [entry, listed(signing("RS256"))]})
     assert whose(token(), held) is not None

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from keyhole.access.decision import Event, Record
+from keyhole.access.decision import Event, Reason, Record
 from keyhole.access.resource import Action
 from keyhole.access.share import ApiKey
 from keyhole.access.subject import MAY_EVER, Kind
-from keyhole.errors import ArchiveFailed
+from keyhole.errors import ProviderFailed
 from keyhole.gateway.current import Current
 from keyhole.gateway.ledger import Ledger
 from keyhole.gateway.plugin.caller import Caller
@@ -50,7 +50,7 @@ class SomeUsers:
 
     async def of_token(self, key: str, token: str) -> User | None:
         if self.down:
-            raise ArchiveFailed("the provider does not answer")
+            raise ProviderFailed("the provider does not answer")
         return self.user if (key, token) == ("authorization", "annas-token") else None
 
     async def of_id(self, user_id: str) -> User | None:
@@ -66,11 +66,12 @@ class Service:
     store: MemoryStore = field(default_factory=MemoryStore)
     users: SomeUsers = field(default_factory=SomeUsers)
     refused: list[Record] = field(default_factory=list)
+    known: frozenset[str] | None = None
 
     def __post_init__(self) -> None:
         current = Current(self.store, time.monotonic)
         self.ledger = Ledger(self.store, lambda: NOW)
-        book = Roles(current=current, store=self.store, ledger=self.ledger, now=lambda: NOW)
+        book = Roles(current=current, store=self.store, ledger=self.ledger, now=lambda: NOW, known=self._known)
         profiles = Profiles(
             users=(KeyUsers(current, lambda: NOW), self.users),
             roles=book,
@@ -82,6 +83,9 @@ class Service:
         credentials = Credentials([Credential.of(self.caller, "orthanc", PASSWORD)])
         routes = (profile.route(profiles), *roles.routes(book))
         self.http = asgi.Caller(Plugin(routes, credentials, self.refused.append, lambda: NOW))
+
+    async def _known(self) -> frozenset[str] | None:
+        return self.known
 
     async def ask(self, body: Mapping[str, Any] | bytes) -> Any:
         sent = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -152,6 +156,26 @@ async def test_a_user_has_what_their_roles_have_and_that_is_on_record() -> None:
     assert await service.events() == [Event.ROLES_CHANGED, Event.PROFILE_GIVEN, Event.COUNT]
 
 
+async def test_the_trail_has_the_name_beside_the_chain_and_of_the_roles_those_that_are_described() -> None:
+    service = Service()
+    await service.put(DOCUMENT)
+    service.users.user = replace(ANNA, roles=frozenset({"doctor", "offline_access", "x" * 200}))
+    await service.of("annas-token")
+    (given,) = [
+        row.record for row in await service.store.trail(TrailQuery()) if row.record.event is Event.PROFILE_GIVEN
+    ]
+    assert given.detail == {"through": "plugin:orthanc", "roles": "doctor"}
+    assert given.personal == {"name": "Anna"}
+    assert given.subject == "user:anna"
+
+
+async def test_a_user_who_may_do_something_has_a_label() -> None:
+    service = Service()
+    await service.put({"roles": {"doctor": {"permissions": ["upload"], "authorized-labels": []}}})
+    answer = await service.of("annas-token")
+    assert (answer["permissions"], answer["authorized-labels"]) == (["upload"], ["keyhole-no-study"])
+
+
 async def test_a_token_is_looked_for_under_the_name_it_is_shown_by_whatever_its_case() -> None:
     service = Service()
     await service.put(DOCUMENT)
@@ -179,7 +203,7 @@ async def test_while_the_provider_is_down_everybody_is_nobody_and_asked_again_so
     answer = await service.of("annas-token")
     assert nothing(answer)
     assert answer["validity"] == 1
-    assert [record.event for record in service.refused] == [Event.FAILURE]
+    assert [(record.event, record.reason) for record in service.refused] == [(Event.FAILURE, Reason.PROVIDER_FAILED)]
 
 
 async def test_while_the_trail_cannot_be_written_no_profile_leaves() -> None:
@@ -241,6 +265,23 @@ async def test_roles_are_told_to_everybody_and_are_the_usual_ones_at_first() -> 
     answer = await Service().http.call("GET", "/plugin/settings/roles", BASIC)
     assert answer.json() == json.loads(USUAL.dump())
     assert set(answer.json()) == {"roles", "available-labels"}
+
+
+async def test_the_providers_roles_are_told_beside_and_change_nothing_when_they_come_back() -> None:
+    service = Service(known=frozenset({"doctor", "nurse"}))
+    both = {"doctor": LABELLED, "former": LABELLED}
+    await service.put({"roles": both})
+    told = (await service.http.call("GET", "/plugin/settings/roles", BASIC)).json()
+    assert told["roles"] == {**both, "nurse": {"permissions": [], "authorized-labels": []}}
+    assert told["unknown-to-provider"] == ["former"]
+    await service.put({**told, "server-id": None})
+    assert await service.events() == [Event.ROLES_CHANGED]
+    told["roles"]["nurse"]["permissions"] = ["view"]
+    await service.put(told)
+    book = await service.store.role_book()
+    assert book is not None
+    assert set(json.loads(book.document)["roles"]) == {"doctor", "former", "nurse"}
+    assert "unknown-to-provider" not in json.loads(book.document)
 
 
 async def test_roles_are_put_in_force_whole_and_the_change_is_on_the_trail() -> None:
