@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -319,6 +320,20 @@ class TestLooking:
             pages.append([share.id for share in page])
             after = page[-1].id
         assert pages == [mine[:1:-1], mine[1::-1]]
+
+    async def test_looks_for_ones_own_alone_when_one_may_see_no_others(self, gate: Gate, desk: Desk) -> None:
+        asked = []
+
+        class Counting:
+            async def shares(self, **query: Any) -> Sequence[Share]:
+                asked.append(query["creator"])
+                return await gate.store.shares(**query)
+
+        looking = replace(desk, store=cast("Any", Counting()))
+        await desk.create_share(OPERATOR, order())
+        assert await looking.shares(READER) == []
+        assert len(await looking.shares(SHARER)) == 1
+        assert asked == [READER.name, None]
 
     async def test_lists_those_of_one_study(self, desk: Desk) -> None:
         await desk.create_share(SHARER, order((OK,)))

@@ -107,8 +107,9 @@ class Desk(KeyDesk, RoleDesk, TrailDesk, AuditDesk):
     ) -> Sequence[Share]:
         """The shares that *subject* may see, newest first."""
         held: list[Share] = []
+        creator = None if self._sees_others(subject) else subject.name
         while len(held) < limit:
-            page = await self.store.shares(study=study, after=after, limit=limit)
+            page = await self.store.shares(creator=creator, study=study, after=after, limit=limit)
             held.extend(share for share in page if self._sees(subject, share))
             if len(page) < limit:
                 break

@@ -102,6 +102,10 @@ class Office:
         reach = scope(Action.SHARE, subject, self._grants(subject, share.archive), self.now())
         return share.creator == subject.name or all(map(reach.covers, share.resources))
 
+    def _sees_others(self, subject: Subject) -> bool:
+        """Whether *subject* may see any share of others: who may not is not to be looked for among a million."""
+        return not scope(Action.SHARE, subject, self._grants(subject), self.now()).empty
+
     def _grants(self, subject: Subject, *besides: str) -> tuple[Grant, ...]:
         return role_grants(roles_of(subject), dict.fromkeys((*self.archives, *besides)))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import and_, bindparam, func, insert, or_, select, update
+from sqlalchemy import bindparam, func, insert, literal, select, tuple_, update
 
 from keyhole.access.decision import Record
 from keyhole.access.share import Share, ShareChange
@@ -55,7 +55,8 @@ def some(tx: Transaction, *, creator: str | None, study: str | None, after: str 
         last = tx.select(select(_s.created_at).where(_s.id == after))
         if not last:
             return []
-        query = query.where(or_(_s.created_at < last[0][0], and_(_s.created_at == last[0][0], _s.id < after)))
+        there = tuple_(literal(last[0][0], _s.created_at.type), literal(after))
+        query = query.where(tuple_(_s.created_at, _s.id) < there)
     return [to_share(row) for row in tx.select(query)]
 
 
