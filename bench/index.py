@@ -44,11 +44,11 @@ def _template() -> bytes:
     return content
 
 
-def write(folder: Path, count: int) -> None:
-    """*count* files below *folder*, a folder to each series."""
+def write(folder: Path, count: int, *, in_study: int = IN_STUDY) -> None:
+    """*count* files below *folder*, *in_study* to a study, a folder to each series."""
     template = _template()
     for number in range(count):
-        study, series = number // IN_STUDY, number // IN_SERIES
+        study, series = number // in_study, number // min(IN_SERIES, in_study)
         content = template
         for old, new in ((1_000_000_000, study), (2_000_000_000, series), (3_000_000_000, number)):
             content = content.replace(f".{old}".encode(), f".{old + new}".encode())
