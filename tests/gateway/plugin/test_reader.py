@@ -122,6 +122,19 @@ async def test_naming_what_is_open_is_on_record_before_it_is_told() -> None:
         await read(world, other)
 
 
+async def test_what_is_withdrawn_while_its_record_is_written_is_not_named() -> None:
+    world = World()
+    share = await world.share()
+    write = world.gate.store.append
+
+    async def append(records: Any) -> None:
+        await write(records)
+        await world.withdraw(share)
+
+    world.gate.store.append = append  # type: ignore[method-assign]
+    assert await read(world, share) == Told(token_type=INSTANT, error=Unusable.EXPIRED)
+
+
 async def test_reading_counts_no_opening() -> None:
     world = World()
     for share in (await world.share(), await world.share(bearer=False, token_type=PAGE, max_visits=1)):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from keyhole.access.decision import Event, Reason
 from keyhole.access.resource import Action
-from keyhole.access.share import Origin, ShareChange
+from keyhole.access.share import Origin, Share, ShareChange
 from keyhole.errors import StoreFailed
 from keyhole.gateway.plugin.caller import Caller
 from keyhole.gateway.plugin.validator import Verdict
@@ -129,12 +129,26 @@ async def test_a_type_that_is_switched_off_opens_nothing_any_more() -> None:
     assert not await world.granted(await world.share())
 
 
-async def test_links_of_the_service_before_go_on_to_open_what_they_did() -> None:
-    world = World()
-    legacy = {"origin": Origin.LEGACY, "token_type": PAGE}
-    assert await world.granted(await world.share(**legacy))
-    off = World(types={PAGE: Opens.OFF})
-    assert not await off.granted(await off.share(**legacy))
+class OldTokens:
+    """A kind of token that shows the id of its share."""
+
+    def __init__(self, world: World) -> None:
+        """Of the shares in *world*."""
+        self.world = world
+
+    async def share(self, text: str) -> Share | None:
+        return await self.world.gate.store.share(text.removeprefix("old-")) if text.startswith("old-") else None
+
+
+@pytest.mark.parametrize(("types", "granted"), [({}, True), ({PAGE: Opens.OFF}, False)])
+async def test_links_of_the_service_before_open_what_they_did_until_their_type_is_off(
+    types: dict[str, Opens], granted: bool
+) -> None:
+    world = World(types=types)
+    object.__setattr__(world.tokens, "kinds", (*world.tokens.kinds, OldTokens(world)))
+    share = await world.share(origin=Origin.LEGACY, token_type=PAGE)
+    assert await world.granted(f"old-{share.id}") is granted
+    assert not await world.granted(world.token(share))  # it has no other token
 
 
 async def test_another_orthanc_is_not_answered() -> None:

@@ -102,12 +102,13 @@ class LinkDesk:
             token_type=name,
             bearer=bearer,
         )
-        made = Made(token_of(share, self.ring).reveal(), self.address(share))
+        token = token_of(share, self.ring).reveal()
+        made = Made(token, self.address(share, token))
         await self.shares.add_share(share, _record(share, order, client))
         return made
 
-    def address(self, share: Share) -> str | None:
-        """Where people go with *share*: to its page, to the viewer's own address, or nowhere with an instant link.
+    def address(self, share: Share, token: str) -> str | None:
+        """Where people go with *share*: to its page, to the viewer's own address with *token* in it, or nowhere.
 
         Raises Refused when the viewer has no address here.
         """
@@ -116,7 +117,6 @@ class LinkDesk:
             return None
         if not share.bearer:
             return self.link(share)
-        token = token_of(share, self.ring).reveal()
         studies = tuple(resource.path[0] for resource in share.resources)
         address = self.addresses.of(kind.viewer, studies, share.orthanc_ids, token) if kind.viewer else None
         if address is None:

@@ -21,6 +21,7 @@ from keyhole.errors import Refused
 from keyhole.gateway.ledger import Ledger
 from keyhole.gateway.plugin.caller import Caller
 from keyhole.gateway.plugin.tokens import Tokens
+from keyhole.sharing.token import bare
 
 
 class Unusable(StrEnum):
@@ -52,25 +53,22 @@ class Told:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reader:
-    """One per process. ``address``: where people go with a share (raises Refused when there is no way).
+    """One per process. ``address``: where people go with a share and its token (raises Refused when there is no way).
 
     ``link``: its own page. Raises StoreFailed.
     """
 
     tokens: Tokens
     ledger: Ledger
-    address: Callable[[Share], str | None]
+    address: Callable[[Share, str], str | None]
     link: Callable[[Share], str]
     now: Callable[[], datetime]
 
     async def read(self, caller: Caller, shown: str) -> Told:
         """What the token *shown* at *caller*'s is. No opening is counted; that resources are named is on record."""
-        share = await self.tokens.share(shown)
-        if isinstance(share, Reason):
-            return self._unusable(share, caller, None)
-        why = self.tokens.closed(share, caller, self.now())
-        if why is not None:
-            return self._unusable(why, caller, share)
+        share, why = await self._found(caller, shown)
+        if share is None or why is not None:
+            return self._unusable(why or Reason.BAD_CREDENTIAL, caller, share)
         if not self.tokens.is_bearer(share):
             return Told(token_type=share.token_type, address=self._page(share))
         resources = self._open(share)
@@ -78,7 +76,17 @@ class Reader:
             access = _access(share, resource, caller, self.now())
             await self.ledger.release(access)
             self.ledger.count(access, 0, 0)
-        return Told(token_type=share.token_type, address=self._way(share), resources=resources)
+        _, why = await self._found(caller, shown)  # it may have ended while its records were written
+        if why is not None:
+            return self._unusable(why, caller, share)
+        return Told(token_type=share.token_type, address=self._way(share, bare(shown)), resources=resources)
+
+    async def _found(self, caller: Caller, shown: str) -> tuple[Share | None, Reason | None]:
+        """The share that the token is of, and why it is of no use; a share without a reason is open."""
+        share = await self.tokens.share(shown)
+        if isinstance(share, Reason):
+            return None, share
+        return share, self.tokens.closed(share, caller, self.now())
 
     def _open(self, share: Share) -> tuple[tuple[Resource, str], ...]:
         """The resources that whoever shows the token may search now."""
@@ -90,10 +98,10 @@ class Reader:
             if isinstance(decide(Ask(Action.SEARCH, resource), subject, grants, now), Allow)
         )
 
-    def _way(self, share: Share) -> str | None:
+    def _way(self, share: Share, token: str) -> str | None:
         """Where the landing page sends its visitor: to Keyhole's own page when the viewer has no address any more."""
         try:
-            return self.address(share)
+            return self.address(share, token)
         except Refused:
             return self._page(share)
 
