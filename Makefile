@@ -78,6 +78,8 @@ bench: setup ## measure, side by side in one run
 lock: ## resolve the dependencies anew (needs uv)
 	uv pip compile --quiet --universal --upgrade --generate-hashes --no-annotate --no-header \
 	  --group dev pyproject.toml --output-file requirements.lock
+	uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header \
+	  --constraints requirements.lock pyproject.toml --output-file deploy/requirements.lock
 
 clean: ## remove what was built; caches outside the tree stay
 	rm -rf build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -23,6 +23,7 @@ declare -A NEEDED=(
   [/usr/bin/dcmodify]=dcmtk
   [/usr/bin/7zz]=7zip
   [/usr/bin/unzip]=unzip
+  [/usr/bin/docker-compose]=docker-compose
   [/usr/bin/mmdebstrap]=mmdebstrap
   [/usr/bin/java]=openjdk-17-jre-headless
   [/usr/bin/mvn]=maven

@@ -197,10 +197,13 @@ def existing_file(path: Path) -> Path:
 
 def header_lines(value: object) -> object:
     """Headers as the environment and files spell them, a ``Name: value`` to a line, as a mapping."""
-    if not isinstance(value, str):
-        return value
-    lines = [line.partition(":") for line in value.splitlines() if line.strip()]
-    return {name.strip(): text.strip() for name, _, text in lines}
+    return headers_of(value) if isinstance(value, str) else value
+
+
+def headers_of(text: str) -> dict[str, str]:
+    """The headers in *text*, a ``Name: value`` to a line; nothing about them is checked yet."""
+    lines = [line.partition(":") for line in text.splitlines() if line.strip()]
+    return {name.strip(): value.strip() for name, _, value in lines}
 
 
 def headers(fields: Mapping[str, SecretStr]) -> Mapping[str, SecretStr]:

@@ -105,6 +105,16 @@ class TestInSettings:
             metrics_token=GOOD,
             plugin_user="u",
             plugin_password=GOOD,
+            plugin_legacy_secret=GOOD,
+            plugin_legacy_until="2027-03-31",
+            plugin_meddream_user="u",
+            plugin_meddream_password=GOOD,
+            oidc_issuer="https://login.example.org",
+            oidc_audience="account",
+            keycloak_admin_url="https://login.example.org/admin",
+            keycloak_client_secret=GOOD,
+            smtp_user="u",
+            smtp_password=GOOD,
         )
         assert listed
         told = " ".join(one.name for one in weak.named(whole))

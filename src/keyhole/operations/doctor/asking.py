@@ -1,4 +1,4 @@
-"""One GET as a stranger sends it: no credentials, no redirects followed, little read, and an end to the waiting."""
+"""One request as a stranger sends it: no redirects followed, little read, and an end to the waiting."""
 
 from __future__ import annotations
 
@@ -73,13 +73,26 @@ async def addresses(host: str, port: int) -> tuple[str, ...]:
         return ()
 
 
-async def ask(url: str, *, at: str | None = None, tls: ssl.SSLContext | None = None) -> Heard:
-    """What is answered to a GET of *url*, at the address *at* instead of its own; raises :class:`Unheard`."""
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What is sent beside the address. The header fields are added as they are, and have been looked at before."""
+
+    method: str = "GET"
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes = field(default=b"", repr=False)
+    patience: float = PATIENCE
+
+
+_GET = Sent()
+
+
+async def ask(url: str, sent: Sent = _GET, *, at: str | None = None, tls: ssl.SSLContext | None = None) -> Heard:
+    """What is answered at *url*, or at the address *at* instead of its own; raises :class:`Unheard`."""
     try:
-        async with asyncio.timeout(PATIENCE):
-            return await _asked(url, at, tls or ssl.create_default_context())
+        async with asyncio.timeout(sent.patience):
+            return await _asked(url, sent, at, tls or ssl.create_default_context())
     except TimeoutError:
-        raise Unheard(f"no answer within {PATIENCE:g} s") from None
+        raise Unheard(f"no answer within {sent.patience:g} s") from None
     except ssl.SSLCertVerificationError as error:
         raise Untrusted(f"its certificate is not trusted ({error.verify_message})") from None
     except ssl.SSLError:
@@ -90,7 +103,7 @@ async def ask(url: str, *, at: str | None = None, tls: ssl.SSLContext | None = N
         raise Unheard("it does not speak HTTP") from None
 
 
-async def _asked(url: str, at: str | None, tls: ssl.SSLContext) -> Heard:
+async def _asked(url: str, sent: Sent, at: str | None, tls: ssl.SSLContext) -> Heard:
     host, port = place(url)
     at = at or next(iter(await addresses(host, port)), None)
     if at is None:
@@ -101,7 +114,7 @@ async def _asked(url: str, at: str | None, tls: ssl.SSLContext) -> Heard:
         at, port, ssl=tls if secure else None, server_hostname=host if secure else None
     )
     try:
-        writer.write(_request(url))
+        writer.write(_request(url, sent))
         answer = _Answer()
         while not answer.whole and (piece := await reader.read(_CHUNK)):
             answer.take(piece)
@@ -115,11 +128,14 @@ def _end(writer: asyncio.StreamWriter) -> float | None:
     return ssl.cert_time_to_seconds(certificate["notAfter"]) if "notAfter" in certificate else None
 
 
-def _request(url: str) -> bytes:
+def _request(url: str, sent: Sent) -> bytes:
     parts = urlsplit(url)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    lines = (f"GET {target} HTTP/1.1", f"Host: {parts.netloc}", "Accept: */*", "Connection: close", "", "")
-    return "\r\n".join(lines).encode("ascii")
+    lines = [f"{sent.method} {target} HTTP/1.1", f"Host: {parts.netloc}", "Accept: */*", "Connection: close"]
+    lines += [f"{name}: {value}" for name, value in sent.headers.items()]
+    if sent.body:
+        lines.append(f"Content-Length: {len(sent.body)}")
+    return "\r\n".join([*lines, "", ""]).encode("ascii") + sent.body
 
 
 class _Answer:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from keyhole.app import now
 from keyhole.errors import KeyholeError, Misconfigured
 from keyhole.gateway import capabilities_file
 from keyhole.operations.doctor import (
@@ -15,11 +16,14 @@ from keyhole.operations.doctor import (
     certificate,
     clock,
     database,
+    deployment,
     exposure,
     folders,
     keeping,
+    live,
     mounts,
     names,
+    plugin,
     running,
     viewer,
     ways_in,
@@ -27,7 +31,9 @@ from keyhole.operations.doctor import (
 )
 from keyhole.operations.doctor.apart import apart
 from keyhole.operations.doctor.archives import ArchiveFacts
+from keyhole.operations.doctor.asking import Unheard
 from keyhole.operations.doctor.finding import Chapter, Finding, error, note, warning
+from keyhole.operations.doctor.live import Deployment
 from keyhole.operations.doctor.postgres import PostgresFacts
 from keyhole.settings import Settings
 from keyhole.settings.values import host_of, is_loopback
@@ -46,10 +52,19 @@ def misconfigured(problem: Misconfigured, environment: Mapping[str, str]) -> lis
 
 
 async def examine(
-    settings: Settings, environment: Mapping[str, str], config: Path | None, progress: Progress
+    settings: Settings,
+    environment: Mapping[str, str],
+    config: Path | None,
+    progress: Progress,
+    orthanc: Deployment | None = None,
 ) -> list[Chapter]:
-    """Look everything over; *progress* is told how many parts are done, of how many. Takes :data:`LIMIT` at most."""
+    """Look everything over; *progress* is told how many parts are done, of how many. Takes :data:`LIMIT` at most.
+
+    *orthanc* is tried out as well, if there is one.
+    """
     parts = _Examination(settings, environment, config).parts()
+    if orthanc is not None:
+        parts[f"Orthanc at {orthanc.outside}"] = _tried(orthanc)
     done = 0
 
     async def told(title: str, part: Awaitable[Findings]) -> Chapter:
@@ -62,6 +77,14 @@ async def examine(
     progress(0, len(parts))
     found = await asyncio.gather(*(told(title, part) for title, part in parts.items()))
     return [chapter for chapter in found if chapter.findings]
+
+
+async def _tried(orthanc: Deployment) -> Findings:
+    try:
+        return deployment.deployment(await live.look(orthanc))
+    except Unheard as why:
+        meaning = "nothing is known about what links open there"
+        return [error("orthanc-answers", f"Orthanc cannot be tried out: {why}", meaning, "is this its address?")]
 
 
 async def _bounded(title: str, part: Awaitable[Findings]) -> list[Finding]:
@@ -118,6 +141,7 @@ class _Examination:
         found = [*names.variables(self._environment), *names.files(self._environment, self._config)]
         for check in (exposure.plain_http, exposure.hosts, exposure.proxies, weak.secrets):
             found += check(self._settings)
+        found += plugin.plugin(self._settings, now())
         return found + list(exposure.credentials_in_the_clear(self._settings))
 
     async def _archive(self, name: str) -> Findings:
