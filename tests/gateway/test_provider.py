@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -19,6 +20,7 @@ ISSUER = "https://login.example.org/realms/orthanc"
 DISCOVERY = f"{ISSUER}/.well-known/openid-configuration"
 JWKS = f"{ISSUER}/keys"
 TOKENS = f"{ISSUER}/token"
+OTHER = "it does not describe itself as the issuer that KEYHOLE_OIDC_ISSUER names"
 
 
 @cache
@@ -166,6 +168,20 @@ async def test_the_description_of_another_issuer_is_not_used(issuer: object) -> 
     with pytest.raises(ProviderFailed):
         await world.has("k1")
     assert world.asked == [DISCOVERY]
+
+
+async def test_what_is_wrong_is_told_once_and_that_it_is_over(caplog: pytest.LogCaptureFixture) -> None:
+    world = World()
+    described = world.answers[DISCOVERY]
+    for answer in ({**described, "issuer": "https://evil.example"},) * 3 + (described,) * 2:
+        world.answers[DISCOVERY] = answer
+        with contextlib.suppress(ProviderFailed):
+            await world.has("k1")
+        world.now += provider.FRESH
+    assert [record.getMessage() for record in caplog.records] == [
+        f"the identity provider's keys cannot be had: {OTHER}",
+        "the identity provider's keys can be had again",
+    ]
 
 
 async def test_an_issuer_with_a_slash_at_its_end_is_that_very_issuer() -> None:

@@ -8,6 +8,7 @@ for a while.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -29,6 +30,7 @@ PATIENCE: Final = 2.0
 
 _WELL_KNOWN = "/.well-known/openid-configuration"
 _LONGEST_URL = 2000
+_log = logging.getLogger("keyhole")
 
 
 class JsonAsked(Protocol):
@@ -58,6 +60,27 @@ class _Held:
     at: float
 
 
+class Outage:
+    """Something that cannot be had: the log is told why, once, and when that is over."""
+
+    def __init__(self, what: str) -> None:
+        """All is well with *what*."""
+        self._what = what
+        self._problem: str | None = None
+
+    def told(self, problem: str) -> None:
+        """*problem*, in words of ours."""
+        if problem != self._problem:
+            _log.warning("%s cannot be had: %s", self._what, problem)
+        self._problem = problem
+
+    def over(self) -> None:
+        """All is well."""
+        if self._problem is not None:
+            _log.warning("%s can be had again", self._what)
+        self._problem = None
+
+
 class Provider:
     """One per process. *at* is where the provider is reached, when that is not its *issuer*."""
 
@@ -71,6 +94,7 @@ class Provider:
         self._again_at = float("-inf")
         self._reading: asyncio.Future[None] | None = None
         self._failed = False
+        self._outage = Outage("the identity provider's keys")
 
     async def key(self, name: str | None) -> Key | None:
         """The key that a token calls *name*; None when the provider has none of this name.
@@ -125,9 +149,11 @@ class Provider:
             async with asyncio.timeout(PATIENCE):
                 metadata = self._metadata(await self._document(self._at + _WELL_KNOWN))
                 keys = Keys.read(await self._document(metadata.jwks_uri))
-        except (ProviderFailed, ValueError, TimeoutError):
+        except (ProviderFailed, ValueError, TimeoutError) as error:
             self._again_at = self._monotonic() + PAUSE_AFTER_FAILURE
+            self._outage.told(str(error) or "it took too long")
             return
+        self._outage.over()
         now = self._monotonic()
         self._held, self._failed, self._again_at = _Held(keys, metadata, now), False, now + PAUSE
 
@@ -140,7 +166,7 @@ class Provider:
     def _metadata(self, document: object) -> Metadata:
         """What *document* says, if it is that of this very issuer (section 4.3); ValueError otherwise."""
         if not isinstance(document, dict) or document.get("issuer") != self._issuer:
-            raise ValueError("the description of somebody else")
+            raise ValueError("it does not describe itself as the issuer that KEYHOLE_OIDC_ISSUER names")
         token_endpoint = document.get("token_endpoint")
         return Metadata(
             jwks_uri=self._checked(document.get("jwks_uri")),
@@ -150,10 +176,10 @@ class Provider:
     def _checked(self, url: object) -> str:
         """*url* when it may be asked: over https, or at the very place where the description was; else ValueError."""
         if not isinstance(url, str) or len(url) > _LONGEST_URL or not url.isascii() or not url.isprintable():
-            raise ValueError("not a URL")
+            raise ValueError("its description has no address of keys, or one that is not a URL")
         parts, here = urlsplit(url), urlsplit(self._at)
         if " " in url or "@" in parts.netloc or "\\" in url or not parts.hostname:
-            raise ValueError("not a plain URL")
+            raise ValueError("its description has an address that can be read in two ways")
         if parts.scheme != "https" and (parts.scheme, parts.netloc) != (here.scheme, here.netloc):
-            raise ValueError("somewhere else, and readable on the way")
+            raise ValueError("its description has an address on another server without https")
         return url

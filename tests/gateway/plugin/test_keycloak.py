@@ -204,7 +204,7 @@ async def test_a_token_of_its_own_serves_until_it_ends_or_is_refused() -> None:
     assert len(world.given) == 3
 
 
-async def test_a_secret_that_is_refused_is_a_failure_without_it() -> None:
+async def test_a_secret_that_is_refused_is_a_failure_without_it(caplog: pytest.LogCaptureFixture) -> None:
     world = World()
     world.accepted = "never"
     with pytest.raises(ProviderFailed) as failed:
@@ -212,6 +212,8 @@ async def test_a_secret_that_is_refused_is_a_failure_without_it() -> None:
     assert SECRET not in str(failed.value)
     assert len(world.given) == 2
     assert SECRET not in repr(world.keycloak._secret)
+    assert "Keycloak's admin API refuses Keyhole" in caplog.text
+    assert SECRET not in caplog.text
 
 
 @pytest.mark.parametrize("answer", [(403, None), (500, None), (200, "x"), (200, {"id": "../x", "enabled": True})])

@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 
 from keyhole.access.secret import Secret
 from keyhole.errors import ProviderFailed
-from keyhole.gateway.provider import JsonAsked, Provider
+from keyhole.gateway.provider import JsonAsked, Outage, Provider
 from keyhole.identity.oidc import names
 
 HELD: Final = 10.0
@@ -63,6 +63,7 @@ class Keycloak:
         self._bearer: tuple[str, float] | None = None
         self._held: dict[tuple[str, bytes], tuple[float, Any]] = {}
         self._ask_again_at = float("-inf")
+        self._outage = Outage("what Keycloak's admin API knows")
         # Strangers can make up API keys, and hold up nobody but each other.
         self._guesses = asyncio.Semaphore(2)
         self._others = asyncio.Semaphore(8)
@@ -103,10 +104,13 @@ class Keycloak:
         async with turns:
             try:
                 async with asyncio.timeout(_PATIENCE):
-                    return await ask()
-            except (ProviderFailed, TimeoutError):
+                    answer = await ask()
+            except (ProviderFailed, TimeoutError) as error:
                 self._ask_again_at = self._monotonic() + _PAUSE
+                self._outage.told(str(error) or "it took too long")
                 raise ProviderFailed("Keycloak's admin API does not answer as it should") from None
+            self._outage.over()
+            return answer
 
     async def _account(self, path: str) -> Account | None:
         found = await self._get(path)
