@@ -65,6 +65,24 @@ def test_who_saw_what_when_from_where_through_which_share_and_how_much(happened:
     assert "trail read" in lines[-1]
 
 
+def test_a_user_of_a_provider_is_told_by_name_as_long_as_it_is_kept(environment: Path, here: Run) -> None:
+    given = Record(
+        at=NOON,
+        event=Event.PROFILE_GIVEN,
+        subject="user:2f7c-anna",
+        archive="main",
+        detail={"through": "plugin:orthanc", "roles": "doctor"},
+        personal={"name": "Anna \x1b[2J User"},
+    )
+    asyncio.run(_append([given]))
+    line = " ".join(here(["trail"], "").out.splitlines()[1].split())
+    assert line == (
+        "2026-03-01 12:00 profile given user:2f7c-anna (Anna \N{REPLACEMENT CHARACTER}[2J User)"
+        " roles doctor, through plugin:orthanc"
+    )
+    assert '"name": "Anna \\u001b[2J User"' in here(["trail", "--json"], "").out
+
+
 def test_a_download_is_told_apart_from_looking_and_from_asking_how_long_it_is(environment: Path, here: Run) -> None:
     rows = (
         seen(Event.ACCESS, 0, Action.DOWNLOAD),
