@@ -6,6 +6,7 @@ What the plugin does inside Orthanc is done here in front of it: Orthanc itself 
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
@@ -63,11 +64,10 @@ async def front(
     orthanc: Orthanc, service_root: str, user: str, password: str, server_id: str | None = None
 ) -> AsyncIterator[Front]:
     """Serve *orthanc* behind a plugin whose ``WebServiceRootUrl`` is *service_root*."""
-    own = aiohttp.BasicAuth(orthanc.user, orthanc.password)
-    shown = aiohttp.BasicAuth(user, password)
+    own, shown = _basic(orthanc.user, orthanc.password), _basic(user, password)
     async with (
-        aiohttp.ClientSession(auth=own, auto_decompress=False) as inside,
-        aiohttp.ClientSession(auth=shown, timeout=_TIMEOUT) as service,
+        aiohttp.ClientSession(headers=own, auto_decompress=False) as inside,
+        aiohttp.ClientSession(headers=shown, timeout=_TIMEOUT) as service,
     ):
 
         async def ask(method: str, path: str, more: Mapping[str, str], body: Any) -> tuple[int, Any]:
@@ -108,6 +108,10 @@ async def front(
             yield Front(f"http://127.0.0.1:{port}", plugin)
         finally:
             await runner.cleanup()
+
+
+def _basic(user: str, password: str) -> dict[str, str]:
+    return {"Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
 
 
 async def _chunks(content: bytes) -> AsyncIterator[bytes]:
