@@ -131,6 +131,14 @@ async def test_paging_gives_each_result_exactly_once(within: Scope, path: str, a
     assert pages == model(match, everything, within)
 
 
+async def test_what_is_foreign_on_a_page_does_not_end_the_search_for_what_is_not() -> None:
+    within = Scope(frozenset(Resource.of("main", study) for study in ("1.1", "1.2", "1.4")))
+    archive = StrictArchive(list(INSTANCES), lists="ignored", largest_page=1)
+    _, everything = understood("/studies")
+    found = await found_by(archive, "/studies", everything, within, Capabilities(), round_page=1)
+    assert nodes_of(found, "/studies") == [("1.1",), ("1.2",), ("1.4",)]
+
+
 targets = st.sampled_from(
     [WHOLE, Resource.of("main", "1.1"), Resource.of("main", "1.2", "1.2.2"), Resource.of("elsewhere", "1.1"),
      Resource.of("main", "1.1", "1.1.1", "1.1.1.1"), Resource.whole("elsewhere")]

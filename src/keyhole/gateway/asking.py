@@ -84,6 +84,7 @@ class Asking:
         """
         found: list[Item] = []
         seen: set[Uids] = set()
+        answered = 0
         for _ in range(MOST_CALLS):
             limit = self._page_size(None if wanted is None else wanted - len(found))
             page = await self._page(call, query.paged(limit, offset))
@@ -92,11 +93,12 @@ class Asking:
                 uids, kept = self._judge(item, call)
                 if (uids not in seen or None in uids) and kept is not None:
                     found.append(kept)
+                answered += uids not in seen and call.expects(uids)
                 seen.add(uids)
             offset += len(page)
             if wanted is not None and len(found) >= wanted:
                 return found[:wanted]
-            if len(seen) == before or not _cut(len(page), limit) or call.over(len(seen)):
+            if len(seen) == before or not _cut(len(page), limit) or call.over(answered):
                 return found  # nothing new is the end too: an archive may know no offset
             bounded(found)
         raise SearchRefused(Reason.SEARCH_TOO_BROAD, "the archive answers in too many pages")
