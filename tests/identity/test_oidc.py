@@ -403,6 +403,7 @@ NO_KEYS: Mapping[str, Callable[[], object]] = {
     "a kind in small letters": lambda: listed(signing("RS256"), kty="rsa"),
     "a list of kinds": lambda: listed(signing("RS256"), kty=["RSA"]),
     "a short modulus": lambda: listed(signing("RS256"), n="AQAB"),
+    "a modulus that would take minutes": lambda: listed(signing("RS256"), n=encoded(b"\xff" * 500_000)),
     "a modulus that is a number": lambda: listed(signing("RS256"), n=7),
     "no exponent": lambda: listed(signing("RS256"), e=None),
     "no members": lambda: {"kty": "RSA", "kid": "k1"},

@@ -49,6 +49,8 @@ def list_roles(context: typer.Context, *, as_json: Json = False) -> None:
     speech.give_table(("ROLE", "MAY", "LABELS", "PROVIDER"), rows)
     speech.give("")
     speech.give_table(("VERSION", "SINCE (UTC)", "BY", "CHANGED"), map(_row, versions))
+    if known is None and session(context).settings().keycloak_admin_url is not None:
+        speech.say("the identity provider does not answer: which roles it knows is not known")
     if missing:
         count = speech.plural(len(missing), "role is", "roles are")
         speech.say(f"{count} not known to the identity provider: nobody has them now; they are kept")

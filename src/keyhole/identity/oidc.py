@@ -29,7 +29,7 @@ MOST_KEYS: Final = 100
 
 _MOST_NAMES = 1000
 _LONGEST_NAME = 200
-_SMALLEST_RSA = 2048
+_RSA_BITS = range(2048, 16384 + 1)
 _TYPES = frozenset({"jwt", "at+jwt"})
 _SUBJECT = re.compile(r"[\x21-\x7e]{1,255}")
 _COMPACT = re.compile(r"[A-Za-z0-9_-]{1,8192}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
@@ -94,7 +94,7 @@ def _key(listed: Mapping[str, Any]) -> Key | None:
     if kind is None or listed.get("use", "sig") != "sig" or not isinstance(named, str | None):
         return None
     try:
-        if kind is RSAKey and int.from_bytes(_decoded(listed["n"])).bit_length() < _SMALLEST_RSA:
+        if kind is RSAKey and int.from_bytes(_decoded(listed["n"])).bit_length() not in _RSA_BITS:
             return None
         return kind.import_key({"kty": listed["kty"], **{name: listed[name] for name in members}})
     except (JoseError, ValueError, TypeError, KeyError, AttributeError, OverflowError):

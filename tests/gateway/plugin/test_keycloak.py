@@ -246,6 +246,31 @@ async def test_whoever_makes_up_keys_holds_up_nobody_with_an_id() -> None:
     assert await asyncio.gather(*guesses) == [None] * 50
 
 
+async def test_many_who_ask_the_same_are_one_question_and_one_who_leaves_takes_it_from_nobody() -> None:
+    world = World()
+    await world.keycloak.account("nobody")
+    world.hangs = asyncio.Event()
+    leaving, *staying = (asyncio.ensure_future(world.keycloak.roles()) for _ in range(50))
+    await asyncio.sleep(0.01)
+    leaving.cancel()
+    world.hangs.set()
+    assert await asyncio.gather(*staying) == [{"doctor", "nurse"}] * 49
+    assert world.times("/roles") == 1
+
+
+async def test_no_more_is_under_way_than_can_be_asked_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever makes up keys by the thousand while Keycloak hangs fills no memory, and Keycloak's return is quick."""
+    monkeypatch.setattr(keycloak, "_PATIENCE", 0.05)
+    world = World()
+    await world.keycloak.roles()
+    world.hangs = asyncio.Event()
+    guesses = [asyncio.ensure_future(world.keycloak.holder(f"made-up-key-{number:04}")) for number in range(1000)]
+    found = await asyncio.gather(*guesses, return_exceptions=True)
+    assert {type(each) for each in found} == {ProviderFailed}
+    assert world.times("/users") == 2
+    assert world.keycloak._asking == {}
+
+
 async def test_a_keycloak_that_hangs_fails_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keycloak, "_PATIENCE", 0.05)
     world = World()

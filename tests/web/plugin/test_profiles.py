@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import time
@@ -67,6 +68,7 @@ class Service:
     users: SomeUsers = field(default_factory=SomeUsers)
     refused: list[Record] = field(default_factory=list)
     known: frozenset[str] | None = None
+    silent: bool = False
 
     def __post_init__(self) -> None:
         current = Current(self.store, time.monotonic)
@@ -85,6 +87,8 @@ class Service:
         self.http = asgi.Caller(Plugin(routes, credentials, self.refused.append, lambda: NOW))
 
     async def _known(self) -> frozenset[str] | None:
+        if self.silent:
+            await asyncio.sleep(600)
         return self.known
 
     async def ask(self, body: Mapping[str, Any] | bytes) -> Any:
@@ -282,6 +286,12 @@ async def test_the_providers_roles_are_told_beside_and_change_nothing_when_they_
     assert book is not None
     assert set(json.loads(book.document)["roles"]) == {"doctor", "former", "nurse"}
     assert "unknown-to-provider" not in json.loads(book.document)
+
+
+async def test_while_the_provider_is_silent_roles_are_told_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("keyhole.gateway.plugin.roles._SOON", 0.02)
+    answer = await Service(silent=True).http.call("GET", "/plugin/settings/roles", BASIC)
+    assert (answer.status, answer.json()) == (200, json.loads(USUAL.dump()))
 
 
 async def test_roles_are_put_in_force_whole_and_the_change_is_on_the_trail() -> None:

@@ -28,6 +28,7 @@ ATTRIBUTE: Final = "api-key"
 _GUESSED = "key"
 _MOST_HELD = 2000
 _MOST_ROLES = 1000
+_MOST_UNDER_WAY = 100
 _PATIENCE = 2.0
 _MARGIN = 10.0
 _PAUSE = 2.0
@@ -35,6 +36,8 @@ _USER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 _API_KEY = re.compile(r"[A-Za-z0-9_.~-]{16,255}")  # nothing that means something in a query of Keycloak's
 
 T = TypeVar("T")
+_Name = tuple[str, bytes]
+"""A question: its kind, and the digest of what it is about."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +64,8 @@ class Keycloak:
         self._server = server
         self._monotonic = monotonic
         self._bearer: tuple[str, float] | None = None
-        self._held: dict[tuple[str, bytes], tuple[float, Any]] = {}
+        self._held: dict[_Name, tuple[float, object]] = {}
+        self._asking: dict[_Name, asyncio.Future[object]] = {}
         self._ask_again_at = float("-inf")
         self._outage = Outage("what Keycloak's admin API knows")
         # Strangers can make up API keys, and hold up nobody but each other.
@@ -85,23 +89,32 @@ class Keycloak:
         return await self._once("roles", "", self._roles)
 
     async def _once(self, kind: str, about: str, ask: Callable[[], Awaitable[T]]) -> T:
-        """What *ask* answers, or answered a moment ago. Held under a digest: some of what is asked about is secret."""
-        name, now = (kind, hashlib.sha256(about.encode()).digest()), self._monotonic()
-        held = self._held.get(name)
-        if held is not None and now - held[0] < HELD:
-            return cast("T", held[1])
-        if now < self._ask_again_at:
-            raise ProviderFailed("the identity provider did not answer a moment ago")
-        answer = await self._asked(ask, self._guesses if kind == _GUESSED else self._others)
-        self._held.pop(name, None)
-        self._held[name] = (self._monotonic(), answer)
-        if len(self._held) > _MOST_HELD:
-            del self._held[next(iter(self._held))]
-        return answer
+        """What *ask* answers, or answered a moment ago, once for all who want to know.
 
-    async def _asked(self, ask: Callable[[], Awaitable[T]], turns: asyncio.Semaphore) -> T:
+        Held under a digest: some of what is asked about is secret.
+        """
+        name = (kind, hashlib.sha256(about.encode()).digest())
+        held = self._held.get(name)
+        if held is not None and self._monotonic() - held[0] < HELD:
+            return cast("T", held[1])
+        asking = self._asking.get(name)
+        if asking is None:
+            self._check_spared()
+            asking = self._asking[name] = asyncio.ensure_future(self._asked(name, ask))
+            asking.add_done_callback(lambda done: self._done(name, done))
+        # Shielded: whoever leaves must not undo what others are waiting for.
+        return cast("T", await asyncio.shield(asking))
+
+    def _check_spared(self) -> None:
+        """Raise while Keycloak is not to be asked: it failed a moment ago, or too much is under way."""
+        if self._monotonic() < self._ask_again_at or len(self._asking) >= _MOST_UNDER_WAY:
+            raise ProviderFailed("Keycloak's admin API is not asked just now")
+
+    async def _asked(self, name: _Name, ask: Callable[[], Awaitable[object]]) -> object:
         """What *ask* answers when it is its turn; a failure spares Keycloak further questions for a moment."""
-        async with turns:
+        async with self._guesses if name[0] == _GUESSED else self._others:
+            if self._monotonic() < self._ask_again_at:
+                raise ProviderFailed("Keycloak's admin API failed while this waited for its turn")
             try:
                 async with asyncio.timeout(_PATIENCE):
                     answer = await ask()
@@ -109,8 +122,20 @@ class Keycloak:
                 self._ask_again_at = self._monotonic() + _PAUSE
                 self._outage.told(str(error) or "it took too long")
                 raise ProviderFailed("Keycloak's admin API does not answer as it should") from None
-            self._outage.over()
-            return answer
+        self._outage.over()
+        self._hold(name, answer)
+        return answer
+
+    def _hold(self, name: _Name, answer: object) -> None:
+        self._held.pop(name, None)
+        self._held[name] = (self._monotonic(), answer)
+        if len(self._held) > _MOST_HELD:
+            del self._held[next(iter(self._held))]
+
+    def _done(self, name: _Name, asking: asyncio.Future[object]) -> None:
+        self._asking.pop(name, None)
+        if not asking.cancelled():
+            asking.exception()  # every waiter has its own copy; without waiters nobody needs it
 
     async def _account(self, path: str) -> Account | None:
         found = await self._get(path)

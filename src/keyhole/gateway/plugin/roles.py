@@ -6,6 +6,8 @@ shown to it as well, as holding nothing; those that the provider has no more are
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,6 +27,10 @@ from keyhole.identity.explorer_role import USUAL, ExplorerRoles
 
 KnownRoles = Callable[[], Awaitable[frozenset[str] | None]]
 """The names of the roles that the identity provider has; None when that is not known."""
+
+
+_SOON = 1.0
+"""Seconds that a page waits at most for what the provider knows."""
 
 
 async def unknown() -> frozenset[str] | None:
@@ -48,8 +54,12 @@ class Roles:
         return USUAL if book is None else _parsed(book.document)
 
     async def told(self) -> str:
-        """The document for the Explorer's page of roles."""
-        return (await self.read()).beside(await self.known())
+        """The document for the Explorer's page of roles; each of its pages waits for it, so not for the provider."""
+        roles, known = await self.read(), None
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_SOON):
+                known = await self.known()
+        return roles.beside(known)
 
     async def change(self, caller: Caller, document: bytes, client: Client) -> None:
         """Put *document* in force, for a person whom *caller* found to be an administrator and does not name.
