@@ -43,6 +43,10 @@ def test_a_viewer_that_nobody_has_said_where_to_find_has_no_address(viewer: View
     assert other.of(viewer, *ONE, "T") is None
 
 
-def test_meddream_is_reached_by_a_service_of_its_own() -> None:
-    assert BOTH.of(Viewer.MEDDREAM, *ONE, "T") is None
-    assert set(NEEDS) == set(Viewer) - {Viewer.MEDDREAM}
+def test_meddream_is_reached_by_way_of_the_explorers_landing_page() -> None:
+    # It takes tokens of its own, which last minutes: people get one when they come.
+    assert BOTH.of(Viewer.MEDDREAM, *ONE, "T") == "https://orthanc.example.org/ui/app/token-landing.html?token=T"
+
+
+def test_every_viewer_says_what_it_needs() -> None:
+    assert set(NEEDS) == set(Viewer)

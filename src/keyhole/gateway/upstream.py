@@ -266,14 +266,21 @@ class JsonServer:
 
     async def get(self, url: str, headers: Mapping[str, str] | None = None) -> tuple[int, object]:
         """The status (200 to 299, or 400 to 499) and, when it is the former, what is at *url*."""
-        return await self._ask("GET", url, headers or {})
+        return _decoded(*await self._ask("GET", url, headers or {}))
 
     async def post(
         self, url: str, form: Mapping[str, str], headers: Mapping[str, str] | None = None
     ) -> tuple[int, object]:
         """The same, of the answer to *form*."""
         typed = {"Content-Type": "application/x-www-form-urlencoded", **(headers or {})}
-        return await self._ask("POST", url, typed, urlencode(form).encode("ascii"))
+        return _decoded(*await self._ask("POST", url, typed, urlencode(form).encode("ascii")))
+
+    async def post_json(
+        self, url: str, content: object, headers: Mapping[str, str] | None = None
+    ) -> tuple[int, bytes | None]:
+        """The status and, when it is no refusal, the bytes of the answer to *content*, which is sent as JSON."""
+        typed = {"Content-Type": "application/json", "Accept": "*/*", **(headers or {})}
+        return await self._ask("POST", url, typed, msgspec.json.encode(content))
 
     async def close(self) -> None:
         """Let go of all connections. It can be asked again."""
@@ -283,7 +290,7 @@ class JsonServer:
 
     async def _ask(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None
-    ) -> tuple[int, object]:
+    ) -> tuple[int, bytes | None]:
         try:
             with upstream_errors():
                 async with asyncio.timeout(self._seconds), self._sent(method, url, headers, body) as response:
@@ -301,7 +308,7 @@ class JsonServer:
         asked = {"Accept": "application/json", **headers}
         return self._session.request(method, URL(url, encoded=True), headers=asked, data=body, allow_redirects=False)
 
-    async def _content(self, response: ClientResponse) -> tuple[int, object]:
+    async def _content(self, response: ClientResponse) -> tuple[int, bytes | None]:
         status = response.status
         if status // 100 == 4:  # noqa: PLR2004 - a refusal; its body is not read
             return status, None
@@ -312,10 +319,15 @@ class JsonServer:
             content += piece
             if len(content) > self._longest:
                 raise ProviderFailed("the identity provider answered with too much")
-        try:
-            return status, msgspec.json.decode(content)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            raise ProviderFailed("the identity provider's answer is not JSON") from None
+        return status, bytes(content)
+
+
+def _decoded(status: int, content: bytes | None) -> tuple[int, object]:
+    """What the JSON in *content* says; None for a refusal."""
+    try:
+        return status, None if content is None else msgspec.json.decode(content)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise ProviderFailed("the identity provider's answer is not JSON") from None
 
 
 class _Upload:

@@ -17,6 +17,7 @@ NEEDS: Mapping[Viewer, str] = MappingProxyType(
         Viewer.VOLVIEW: "KEYHOLE_PLUGIN_ORTHANC_URL",
         Viewer.OSIMIS: "KEYHOLE_PLUGIN_ORTHANC_URL",
         Viewer.OHIF: "KEYHOLE_PLUGIN_OHIF_URL",
+        Viewer.MEDDREAM: "KEYHOLE_PLUGIN_ORTHANC_URL",
     }
 )
 """The setting without which a viewer has no address."""
@@ -32,22 +33,24 @@ class Addresses:
     def of(self, viewer: Viewer, studies: Sequence[str], names: Sequence[str], token: str) -> str | None:
         """The address that opens *studies*, which Orthanc calls *names*, with *token*; None when there is none.
 
-        VolView is opened on one study only.
+        VolView is opened on one study only. MedDream takes tokens of its own, which last minutes: people go to the
+        Explorer's landing page, where they get one.
         """
         orthanc, uids, ids = f"{(self.orthanc or '').rstrip('/')}/", ",".join(studies), ",".join(names)
         if (self.ohif if viewer is Viewer.OHIF else self.orthanc) is None:
             return None
         match viewer:
             case Viewer.STONE:
-                return f"{orthanc}stone-webviewer/index.html?study={uids}&selectedStudies={uids}&token={token}"
+                below = f"stone-webviewer/index.html?study={uids}&selectedStudies={uids}&token={token}"
             case Viewer.OHIF:
                 return f"{(self.ohif or '').rstrip('/')}/viewer?StudyInstanceUIDs={uids}&token={token}"
             case Viewer.VOLVIEW if len(studies) == 1:
                 archive = f"names=[archive.zip]&urls=../studies/{ids}/archive"
-                return f"{orthanc}volview/index.html?{archive}&token={token}"
+                below = f"volview/index.html?{archive}&token={token}"
             case Viewer.OSIMIS:
-                return (
-                    f"{orthanc}osimis-viewer/app/index.html?pickableStudyIds={ids}&selectedStudyIds={ids}&token={token}"
-                )
+                below = f"osimis-viewer/app/index.html?pickableStudyIds={ids}&selectedStudyIds={ids}&token={token}"
+            case Viewer.MEDDREAM:
+                below = f"ui/app/token-landing.html?token={token}"
             case _:
                 return None
+        return orthanc + below

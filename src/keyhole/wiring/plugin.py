@@ -10,6 +10,7 @@ from keyhole.gateway.plugin.caller import Caller
 from keyhole.gateway.plugin.key_users import KeyUsers
 from keyhole.gateway.plugin.link_desk import LinkDesk
 from keyhole.gateway.plugin.mailing import MAILS_AT_ONCE, MAILS_PER_SECOND, Mailing
+from keyhole.gateway.plugin.meddream import MedDream
 from keyhole.gateway.plugin.naming import Lineage, Naming
 from keyhole.gateway.plugin.profiles import Profiles
 from keyhole.gateway.plugin.reader import Reader
@@ -18,6 +19,7 @@ from keyhole.gateway.plugin.templates import Templates
 from keyhole.gateway.plugin.tokens import OwnTokens, TokenKind, Tokens
 from keyhole.gateway.plugin.validator import Validator
 from keyhole.gateway.throttle import Throttle
+from keyhole.gateway.upstream import basic
 from keyhole.settings import Settings
 from keyhole.settings.mail import Security
 from keyhole.sharing.address import Addresses
@@ -37,7 +39,7 @@ def plugin(
     kinds: tuple[TokenKind, ...] = (own, *_legacy(settings, desk, current, lineage))
     tokens = Tokens(kinds, settings.plugin_types, own.stands)
     mail = _of_mail(settings, desk, current, tokens)
-    routes = (*_of_tokens(settings, desk, tokens, lineage), *_of_users(settings, desk, current, people), *mail)
+    routes = (*_of_tokens(settings, desk, tokens, lineage, people), *_of_users(settings, desk, current, people), *mail)
     return Plugin(routes, Credentials(_credentials(settings)), desk.ledger.refuse, desk.now)
 
 
@@ -77,7 +79,9 @@ def _legacy(settings: Settings, desk: Desk, current: Current, lineage: Mapping[s
     )
 
 
-def _of_tokens(settings: Settings, desk: Desk, tokens: Tokens, lineage: Mapping[str, Lineage]) -> tuple[Route, ...]:
+def _of_tokens(
+    settings: Settings, desk: Desk, tokens: Tokens, lineage: Mapping[str, Lineage], people: Directory
+) -> tuple[Route, ...]:
     ledger, now = desk.ledger, desk.now
     link_desk = LinkDesk(
         shares=desk.store,
@@ -89,10 +93,21 @@ def _of_tokens(settings: Settings, desk: Desk, tokens: Tokens, lineage: Mapping[
         addresses=Addresses(settings.plugin_orthanc_url, settings.plugin_ohif_url),
         longest_share=desk.longest_share,
         now=now,
+        meddream=_meddream(settings, people),
     )
-    reader = Reader(tokens=tokens, ledger=ledger, address=link_desk.address, link=desk.link, now=now)
+    reader = Reader(tokens=tokens, ledger=ledger, way=link_desk.way, link=desk.link, now=now)
     validator = Validator(tokens=tokens, ledger=ledger, validity=settings.plugin_validity, now=now)
     return (validate.route(validator), *links.routes(link_desk, reader))
+
+
+def _meddream(settings: Settings, people: Directory) -> MedDream | None:
+    """MedDream's token service, if there is one; it is asked over the connections that ask about people."""
+    root, service = settings.plugin_meddream_url, settings.plugin_meddream_token_url
+    if root is None or service is None:
+        return None
+    user, password = settings.plugin_meddream_user, settings.plugin_meddream_password
+    shown = {} if user is None or password is None else basic(user, password.get_secret_value())
+    return MedDream(posts=people.server, service=service, root=root, headers=shown)
 
 
 def _of_users(settings: Settings, desk: Desk, current: Current, people: Directory) -> tuple[Route, ...]:

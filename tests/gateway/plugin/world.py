@@ -17,6 +17,7 @@ from keyhole.dicom.orthanc import OrthancName, name_of
 from keyhole.gateway.desk import Desk
 from keyhole.gateway.plugin.caller import Caller
 from keyhole.gateway.plugin.link_desk import LinkDesk
+from keyhole.gateway.plugin.meddream import TokenService
 from keyhole.gateway.plugin.naming import Naming
 from keyhole.gateway.plugin.question import Question
 from keyhole.gateway.plugin.reader import Reader
@@ -78,6 +79,7 @@ class World:
     types: Mapping[str, Opens] = field(default_factory=dict)
     validity: int = 1
     rest: bool = True
+    meddream: TokenService | None = None
     addresses: Addresses = field(default_factory=lambda: Addresses(ORTHANC_URL, OHIF_URL))
 
     def __post_init__(self) -> None:
@@ -97,10 +99,9 @@ class World:
             addresses=self.addresses,
             longest_share=desk.longest_share,
             now=gate.clock,
+            meddream=self.meddream,
         )
-        self.reader = Reader(
-            tokens=self.tokens, ledger=gate.ledger, address=self.desk.address, link=desk.link, now=gate.clock
-        )
+        self.reader = Reader(tokens=self.tokens, ledger=gate.ledger, way=self.desk.way, link=desk.link, now=gate.clock)
         routes = (validate.route(self.validator), *links.routes(self.desk, self.reader))
         credentials = Credentials([Credential.of(self.caller, "orthanc", PASSWORD)])
         self.app = Plugin(routes, credentials, gate.ledger.refuse, gate.clock)

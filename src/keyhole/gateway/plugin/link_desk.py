@@ -23,12 +23,13 @@ from keyhole.gateway.client import Client
 from keyhole.gateway.ledger import Ledger
 from keyhole.gateway.office import NotAllowed
 from keyhole.gateway.plugin.caller import Caller
+from keyhole.gateway.plugin.meddream import TokenService
 from keyhole.gateway.plugin.naming import Naming, Wanted
 from keyhole.gateway.plugin.tokens import Tokens
 from keyhole.gateway.ports import Shares
 from keyhole.sharing import link
 from keyhole.sharing.address import NEEDS, Addresses
-from keyhole.sharing.token import TYPES, Creation, Opens, TokenType, ends_at, token_of
+from keyhole.sharing.token import TYPES, Creation, Opens, TokenType, Viewer, ends_at, token_of
 
 INSTANT = timedelta(seconds=200)
 """How long an instant link lasts of which nobody says so: as the Explorer has it."""
@@ -61,8 +62,8 @@ class Made:
 class LinkDesk:
     """One per process. ``link`` gives the link of a share.
 
-    Raises Refused and NotAllowed for what cannot be, ArchiveFailed and StoreFailed for what is broken; nothing has
-    been made then.
+    Raises Refused and NotAllowed for what cannot be, ArchiveFailed, ProviderFailed and StoreFailed for what is broken;
+    nothing has been made then, but perhaps a token of MedDream's that nobody has.
     """
 
     shares: Shares
@@ -74,6 +75,7 @@ class LinkDesk:
     addresses: Addresses
     longest_share: timedelta
     now: Callable[[], datetime]
+    meddream: TokenService | None = None
 
     async def create(self, caller: Caller, name: str, order: LinkOrder, client: Client) -> Made:
         """A link of the type called *name* to what *order* names, recorded before it is given out."""
@@ -103,9 +105,32 @@ class LinkDesk:
             bearer=bearer,
         )
         token = token_of(share, self.ring).reveal()
-        made = Made(token, self.address(share, token))
+        made = Made(await self._foreign(share) or token, self.address(share, token))
         await self.shares.add_share(share, _record(share, order, client))
         return made
+
+    async def way(self, share: Share, token: str) -> str | None:
+        """Where the landing page sends whoever shows *token*, and so nowhere that leads back to it.
+
+        Raises as :meth:`address`, and ProviderFailed.
+        """
+        if share.bearer and TYPES[share.token_type or ""].viewer is Viewer.MEDDREAM:
+            return await self._meddream().address(_studies(share))
+        return self.address(share, token)
+
+    async def _foreign(self, share: Share) -> str | None:
+        """The token that people get in place of ours: MedDream takes none but its own."""
+        kind = TYPES[share.token_type or ""]
+        if kind.viewer is not Viewer.MEDDREAM or not share.bearer:
+            return None
+        service = self._meddream()
+        return await service.token(_studies(share)) if kind.instant else None
+
+    def _meddream(self) -> TokenService:
+        if self.meddream is None:
+            _log.warning("a link to MedDream was asked for: set KEYHOLE_PLUGIN_MEDDREAM_URL and …_TOKEN_URL")
+            raise Refused("links to this viewer are not set up")
+        return self.meddream
 
     def address(self, share: Share, token: str) -> str | None:
         """Where people go with *share*: to its page, to the viewer's own address with *token* in it, or nowhere.
@@ -117,8 +142,7 @@ class LinkDesk:
             return None
         if not share.bearer:
             return self.link(share)
-        studies = tuple(resource.path[0] for resource in share.resources)
-        address = self.addresses.of(kind.viewer, studies, share.orthanc_ids, token) if kind.viewer else None
+        address = self.addresses.of(kind.viewer, _studies(share), share.orthanc_ids, token) if kind.viewer else None
         if address is None:
             needs = NEEDS.get(kind.viewer) if kind.viewer else None
             _log.warning("a link of the type %s has no address: set %s", share.token_type, needs or "it to landing")
@@ -174,6 +198,10 @@ class LinkDesk:
                 personal=client.personal(),
             )
         )
+
+
+def _studies(share: Share) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(resource.path[0] for resource in share.resources))
 
 
 def _date(said: str | None) -> datetime | None:

@@ -7,7 +7,7 @@ a link could otherwise read them before meeting its conditions.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -53,14 +53,14 @@ class Told:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reader:
-    """One per process. ``address``: where people go with a share and its token (raises Refused when there is no way).
+    """One per process. ``way``: where people go with a share and its token (raises Refused when there is no way).
 
-    ``link``: its own page. Raises StoreFailed.
+    ``link``: its own page. Raises StoreFailed, and what ``way`` raises besides.
     """
 
     tokens: Tokens
     ledger: Ledger
-    address: Callable[[Share, str], str | None]
+    way: Callable[[Share, str], Awaitable[str | None]]
     link: Callable[[Share], str]
     now: Callable[[], datetime]
 
@@ -79,7 +79,7 @@ class Reader:
         _, why = await self._found(caller, shown)  # it may have ended while its records were written
         if why is not None:
             return self._unusable(why, caller, share)
-        return Told(token_type=share.token_type, address=self._way(share, bare(shown)), resources=resources)
+        return Told(token_type=share.token_type, address=await self._way(share, bare(shown)), resources=resources)
 
     async def _found(self, caller: Caller, shown: str) -> tuple[Share | None, Reason | None]:
         """The share that the token is of, and why it is of no use; a share without a reason is open."""
@@ -98,10 +98,10 @@ class Reader:
             if isinstance(decide(Ask(Action.SEARCH, resource), subject, grants, now), Allow)
         )
 
-    def _way(self, share: Share, token: str) -> str | None:
+    async def _way(self, share: Share, token: str) -> str | None:
         """Where the landing page sends its visitor: to Keyhole's own page when the viewer has no address any more."""
         try:
-            return self.address(share, token)
+            return await self.way(share, token)
         except Refused:
             return self._page(share)
 
