@@ -28,12 +28,14 @@ class ExplorerRole(msgspec.Struct, rename="kebab", frozen=True, forbid_unknown_f
     authorized_labels: _Names
 
 
-class _Document(msgspec.Struct, rename="kebab"):
+class Document(msgspec.Struct, rename="kebab"):
+    """All roles by name, as the Explorer reads and sends them."""
+
     roles: Annotated[dict[_Name, ExplorerRole], msgspec.Meta(max_length=_MOST)]
     available_labels: _Names = ()
 
 
-class _Marked(_Document, rename="kebab", omit_defaults=False):
+class _Marked(Document, rename="kebab", omit_defaults=False):
     """As the Explorer is told: it looks at nothing beside the two (facts: the web service, section 7)."""
 
     unknown_to_provider: _Names = ()
@@ -68,7 +70,7 @@ class ExplorerRoles:
 
     def dump(self) -> str:
         """The document, in one spelling for one meaning."""
-        return msgspec.json.encode(_Document(self._sorted(), self.available_labels)).decode()
+        return msgspec.json.encode(Document(self._sorted(), self.available_labels)).decode()
 
     def profile(self, names: Iterable[str]) -> Profile:
         """What whoever has the roles *names* may do. Unknown roles add nothing; with every label no other matters."""
@@ -103,7 +105,7 @@ class ExplorerRoles:
         return {name: self.roles[name] for name in sorted(self.roles)}
 
 
-_DECODER = msgspec.json.Decoder(_Document)
+_DECODER = msgspec.json.Decoder(Document)
 
 
 def _role(*permissions: str) -> ExplorerRole:

@@ -15,30 +15,22 @@ from keyhole.dicom.orthanc import name_of
 from keyhole.gateway.fetch import Source
 from keyhole.gateway.plugin.caller import Caller
 from keyhole.gateway.plugin.key_users import KeyUsers
-from keyhole.gateway.plugin.link_desk import LinkDesk
 from keyhole.gateway.plugin.mailing import Mailing
-from keyhole.gateway.plugin.naming import Naming
 from keyhole.gateway.plugin.profiles import Profiles
-from keyhole.gateway.plugin.reader import Reader
 from keyhole.gateway.plugin.roles import Roles
 from keyhole.gateway.plugin.templates import Templates
-from keyhole.gateway.plugin.tokens import OwnTokens, Tokens
-from keyhole.gateway.plugin.validator import Validator
 from keyhole.gateway.scoping import Capabilities
 from keyhole.gateway.throttle import Throttle
-from keyhole.sharing.address import Addresses
 from keyhole.sharing.token import Creation, Opens, token_of
 from keyhole.web.plugin import emails, links, profile, roles, validate
 from keyhole.web.plugin.credentials import Credential, Credentials
 from keyhole.web.plugin.wire import Plugin
 from tests import asgi
 from tests.gateway.fake_archive import element
-from tests.gateway.gate import PUBLIC, Gate
+from tests.gateway.gate import PUBLIC
+from tests.gateway.plugin.world import OHIF_URL, ORTHANC_URL, PASSWORD, PATIENTS, World
 from tests.gateway.small_archive import SmallArchive
 
-PASSWORD = "a-password-of-some-length"
-ORTHANC_URL, OHIF_URL = "https://orthanc.example.org", "https://ohif.example.org"
-PATIENTS = {"1.2.1": "P1", "1.2.2": "P1", "1.2.3": "P2", "9.9.9": "P3"}
 LANDING = Caller(name="orthanc", archive="main")
 TRUSTED = Caller(name="orthanc", archive="main", creation=Creation.TRUSTED)
 
@@ -75,33 +67,15 @@ class Service:
     validity: int = 1
 
     def __post_init__(self) -> None:
-        self.gate = gate = Gate(archive=archive(self.patients))
-        gate.sources["second"] = Source(archive(self.second), Capabilities(parents=True))
-        self.tokens = Tokens((OwnTokens(gate.current, gate.ring),), self.types)
+        self.world = World(types=self.types, validity=self.validity, rest=False)
+        self.gate, self.tokens = self.world.gate, self.world.tokens
+        self.gate.archive.instances[:] = archive(self.patients).instances
+        self.gate.sources["second"] = Source(archive(self.second), Capabilities(parents=True))
         self.outbox = Outbox()
         credentials = Credentials([Credential.of(caller, caller.name, PASSWORD) for caller in self.callers])
-        self.app = Plugin(
-            (*self._of_tokens(), *self._of_users(), *self._of_mail()), credentials, gate.ledger.refuse, gate.clock
-        )
-
-    def _of_tokens(self) -> tuple[Any, ...]:
-        gate = self.gate
-        desk = LinkDesk(
-            shares=gate.store,
-            ledger=gate.ledger,
-            tokens=self.tokens,
-            naming=Naming(gate.finder.studies, {}),
-            ring=gate.ring,
-            link=gate.desk.link,
-            addresses=Addresses(ORTHANC_URL, OHIF_URL),
-            longest_share=gate.desk.longest_share,
-            now=gate.clock,
-        )
-        reader = Reader(
-            tokens=self.tokens, ledger=gate.ledger, address=desk.address, link=gate.desk.link, now=gate.clock
-        )
-        validator = Validator(tokens=self.tokens, ledger=gate.ledger, validity=self.validity, now=gate.clock)
-        return (validate.route(validator), *links.routes(desk, reader))
+        of_tokens = (validate.route(self.world.validator), *links.routes(self.world.desk, self.world.reader))
+        routes = (*of_tokens, *self._of_users(), *self._of_mail())
+        self.app = Plugin(routes, credentials, self.gate.ledger.refuse, self.gate.clock)
 
     def _of_users(self) -> tuple[Any, ...]:
         gate = self.gate
@@ -201,3 +175,6 @@ class Service:
 
 def basic(user: str = "orthanc") -> dict[str, str]:
     return {"authorization": "Basic " + base64.b64encode(f"{user}:{PASSWORD}".encode()).decode()}
+
+
+__all__ = ["LANDING", "ORTHANC_URL", "PATIENTS", "TRUSTED", "Service", "basic"]

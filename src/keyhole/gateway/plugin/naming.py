@@ -76,6 +76,8 @@ class Naming:
         if level is Level.PATIENT:
             return await self._studies_of(archive, reach, wanted, named)
         if named is not None:
+            # What a name stands for is remembered for a while; whether that is still there, and once, is asked now.
+            await self._study(archive, reach, Wanted(dicom_uid=named.study))
             return {named: wanted.orthanc_id or ""}
         if level is Level.SERIES:
             raise Refused("a series is found by Orthanc's name only, and with KEYHOLE_ARCHIVE_ORTHANC")

@@ -14,14 +14,14 @@ from keyhole.web.plugin.call import Answer, Call, Route
 _LONGEST_ORDER = 256 * 1024
 
 
-class _Shown(msgspec.Struct, rename="kebab", frozen=True):
+class Shown(msgspec.Struct, rename="kebab", frozen=True):
     """The body of ``tokens/decode``; there is no server-id in it."""
 
     token_value: str | None = None
 
 
 _ORDER = msgspec.json.Decoder(LinkOrder)
-_SHOWN = msgspec.json.Decoder(_Shown)
+_SHOWN = msgspec.json.Decoder(Shown)
 
 
 @dataclass(frozen=True, slots=True)

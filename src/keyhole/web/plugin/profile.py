@@ -14,7 +14,7 @@ _NOBODY = "Anonymous"
 _SOON = 1
 
 
-class _Asked(msgspec.Struct, rename="kebab", frozen=True):
+class Asked(msgspec.Struct, rename="kebab", frozen=True):
     """The body, in any of its four shapes; a foreign server-id is nobody's here."""
 
     token_key: str | None = None
@@ -23,7 +23,7 @@ class _Asked(msgspec.Struct, rename="kebab", frozen=True):
     server_id: str | None = None
 
 
-_ASKED = msgspec.json.Decoder(_Asked)
+_ASKED = msgspec.json.Decoder(Asked)
 
 
 def _content(told: Told | None) -> dict[str, object]:
