@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from http import HTTPStatus
 
 import msgspec
@@ -129,7 +130,7 @@ class Fetcher:
 
         What an archive was found to do is enough where the whole study is held, and not where a part of it is.
         """
-        if order.found.route.kind not in _UNNAMED or order.held.covers(Resource.whole(order.archive)):
+        if order.found.route.kind not in _UNNAMED or order.held.covers(_whole_of(order.archive)):
             return
         path = order.found.resource(order.archive).path
         checked = source.capabilities.parents is True and order.held.covers(Resource.of(order.archive, path[0]))
@@ -148,6 +149,12 @@ class Fetcher:
         async for item in described:
             self.places.learn(order.archive, item)
             yield links.rewrite(item, study)
+
+
+@lru_cache(maxsize=64)
+def _whole_of(archive: str) -> Resource:
+    """The archive itself as a resource: one for all images."""
+    return Resource.whole(archive)
 
 
 def _target(found: Match, query: RetrieveQuery | OrthancQuery, capabilities: scoping.Capabilities) -> tuple[str, str]:

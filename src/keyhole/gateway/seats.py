@@ -81,11 +81,15 @@ class Seats:
     async def taken(self, source: str, stream: Stream) -> AsyncIterator[Pace]:
         """A seat for the answer *stream* to *source*; it may be ended (SLOW_READER) for the pace that is yielded."""
         seat = _Seat(source, stream, Pace(self._clock))
-        self._waiting.append(seat)
-        self._give()
-        self._watch()
+        if self._waiting or len(self._taken) >= self._most:
+            self._waiting.append(seat)
+            self._give()
+            self._watch()
+        else:  # on the way of every image, and nearly always so
+            self._taken.add(seat)
         try:
-            await seat.given
+            if seat not in self._taken:
+                await seat.given
             yield seat.pace
         finally:
             if seat in self._waiting:
@@ -95,7 +99,7 @@ class Seats:
 
     def _give(self) -> None:
         """Give what is free to those who hold the fewest, the longest waiting of them first."""
-        while len(self._taken) < self._most:
+        while self._waiting and len(self._taken) < self._most:
             counts = self._counts()
             waiting = [seat for seat in self._waiting if not seat.given.done()]
             if not waiting:

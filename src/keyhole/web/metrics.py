@@ -52,6 +52,7 @@ class Metrics:
             ("outcome",),
             registry=self._registry,
         )
+        self._outcomes = lru_cache(maxsize=64)(self.decisions.labels)
         self.images = Counter("keyhole_images", "Images that left", registry=self._registry)
         self.events = Counter("keyhole_trail", "Rows of the trail, by event", ("event",), registry=self._registry)
         self.archive_seconds = Histogram(
@@ -64,7 +65,7 @@ class Metrics:
 
     def decided(self, outcome: str) -> None:
         """Count a request for images: ``allowed``, or the reason why not."""
-        self.decisions.labels(str(outcome)).inc()
+        self._outcomes(str(outcome)).inc()
 
     def recorded(self, records: Iterable[Record]) -> None:
         """Count what has been written on the trail."""
