@@ -370,6 +370,21 @@ async def test_what_is_not_there_cannot_be_shared(wanted: tuple[Wanted, ...], re
     assert not await world.gate.store.shares()
 
 
+async def test_what_orthanc_had_until_now_cannot_be_shared_by_a_name_that_is_still_remembered() -> None:
+    world = World()
+    small = world.gate.archive
+    for level, below in (("study", ()), ("series", (SERIES,))):
+        wanted = Wanted(orthanc_id=name(OK, *below), level=level)
+        await made(world, PAGE, wanted)
+    kept = await world.gate.store.shares()
+    small.instances = [item for item in small.instances if item["0020000D"]["Value"] != [OK]]
+    for level, below in (("study", ()), ("series", (SERIES,))):
+        wanted = Wanted(orthanc_id=name(OK, *below), level=level)
+        with pytest.raises(Refused):
+            await made(world, PAGE, wanted)
+    assert await world.gate.store.shares() == kept
+
+
 async def test_missing_resources_are_none() -> None:
     world = World()
     with pytest.raises(Refused):
