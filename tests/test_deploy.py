@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from keyhole.operations.auth_service import comments
+from keyhole.settings import load_settings
 from keyhole.settings.unknown import known_variables
 from keyhole.sharing.token import TYPES
 
@@ -109,11 +110,16 @@ def test_what_reaches_other_machines_is_a_proxys(compose: dict[str, Any]) -> Non
 @pytest.mark.e2e
 def test_compose_takes_the_file(tmp_path: Path) -> None:
     environment = tmp_path / "env"
-    environment.write_text((FOLDER / ".env.example").read_text().replace("PLUGIN_PASSWORD=", "PLUGIN_PASSWORD=x"))
+    environment.write_text(
+        (FOLDER / ".env.example").read_text().replace("PLUGIN_PASSWORD=", "PLUGIN_PASSWORD=long-enough")
+    )
     command = ["docker-compose", "--env-file", str(environment), "-f", str(FOLDER / "docker-compose.yml"), "config"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert set(yaml.safe_load(done.stdout)["services"]) == {"keyhole", "links", "orthanc"}
+    services = yaml.safe_load(done.stdout)["services"]
+    assert set(services) == {"keyhole", "links", "orthanc"}
+    settings = load_settings(services["keyhole"]["environment"] | {"KEYHOLE_DATA": str(tmp_path)})
+    assert list(settings.every_caller()) == ["orthanc"]
     unset = subprocess.run([*command[:2], "/dev/null", *command[3:]], capture_output=True, check=False, cwd=tmp_path)
     assert unset.returncode != 0, "it starts without a password"
 

@@ -294,6 +294,14 @@ def test_a_compose_file_that_does_not_say_is_refused(tmp_path: Path, text: str, 
         variables.of_file(file)
 
 
+def test_a_compose_file_of_endless_aliases_is_read_in_a_moment(tmp_path: Path) -> None:
+    file = tmp_path / "docker-compose.yml"
+    levels = [f"x{n}: &x{n} [{', '.join([f'*x{n - 1}'] * 9)}]" for n in range(1, 40)]
+    service = "services: {auth: {image: *x39, environment: {USERS: *x39, SERVER_ID: a}}}"
+    file.write_text("\n".join(["x0: &x0 [lol]", *levels, service]))
+    assert variables.of_file(file) == {"USERS": "", "SERVER_ID": "a"}
+
+
 # -- laws
 
 _TEXT = st.text(st.characters(codec="utf-8") | st.sampled_from("\x00\x7f\n\udc80\"'\\${}"), max_size=30)

@@ -1,7 +1,7 @@
 """MedDream opens studies with tokens of its own token service, which is asked for one each time.
 
-The request is the one that MedDream documents for its token service, version 3: a POST of the studies as JSON, answered
-by the bare token. There was no MedDream to try it with.
+The request is that of published set-ups of the token service, version 3: a POST of the studies as JSON, answered by the
+bare token. A real MedDream could not be had to try it with.
 """
 
 from __future__ import annotations

@@ -106,7 +106,7 @@ def _of_compose(text: str, path: Path, service: str | None) -> dict[str, str]:
     services = _table(_table(found).get("services"))
     name = service or _only_one(services, path)
     if name not in services:
-        raise Refused(f"{path} has no service {name!r}", f"it has {', '.join(map(str, services)) or 'none'}")
+        raise Refused(f"{path} has no service {name!r}", f"it has {', '.join(map(_scalar, services)) or 'none'}")
     variables = _environment(_table(services[name]).get("environment"))
     open_ends = sorted(name for name, value in variables.items() if _REFERENCE.search(value))
     if open_ends:
@@ -120,9 +120,10 @@ def _of_compose(text: str, path: Path, service: str | None) -> dict[str, str]:
 def _only_one(services: Mapping[Any, Any], path: Path) -> str:
     """The one service that has the variables without which the service before does not start."""
     names = [
-        str(name)
+        _scalar(name)
         for name, service in services.items()
-        if "USERS" in _environment(_table(service).get("environment")) or "orthanc-auth" in str(_table(service))
+        if "USERS" in _environment(_table(service).get("environment"))
+        or "orthanc-auth" in _scalar(_table(service).get("image"))
     ]
     if len(names) != 1:
         raise Refused(f"which service of {path} is it?", "name it with --service")
@@ -132,16 +133,16 @@ def _only_one(services: Mapping[Any, Any], path: Path) -> str:
 def _environment(value: object) -> dict[str, str]:
     """An ``environment:`` in either of its forms."""
     if isinstance(value, list):
-        lines = [str(line).partition("=") for line in value]
+        lines = [_scalar(line).partition("=") for line in value]
         return {name: text for name, _, text in lines}
-    return {str(name): _scalar(text) for name, text in _table(value).items()}
+    return {_scalar(name): _scalar(text) for name, text in _table(value).items()}
 
 
 def _scalar(value: object) -> str:
-    """A YAML scalar as compose hands it on."""
-    if value is None:
-        return ""
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    """A YAML scalar as compose hands it on; nothing for what is none, which aliases may make endless."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, str | int | float) else ""
 
 
 def _table(value: object) -> Mapping[Any, Any]:
