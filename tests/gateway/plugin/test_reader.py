@@ -100,11 +100,11 @@ async def test_what_is_no_token_is_invalid() -> None:
         assert await read(world, shown) == Told(error=Unusable.INVALID)
 
 
-async def test_a_token_of_another_archive_is_unknown_here() -> None:
+async def test_a_token_of_another_archive_is_as_one_of_nobodys() -> None:
     world = World()
     share = await world.share()
     told = await world.reader.read(Caller(name="orthanc", archive="other"), world.token(share))
-    assert (told.error, told.address, told.resources) == (Unusable.UNKNOWN, None, ())
+    assert (told.error, told.address, told.resources) == (Unusable.INVALID, None, ())
 
 
 async def test_naming_what_is_open_is_on_record_before_it_is_told() -> None:

@@ -46,9 +46,9 @@ class Outbox:
         self.sent.append(message)
 
 
-def archive(patients: Mapping[str, str]) -> SmallArchive:
+def archive(patients: Mapping[str, str], name: str = "main") -> SmallArchive:
     """An archive with one series in each study, whose patient *patients* says."""
-    small = SmallArchive()
+    small = SmallArchive(name=name)
     for study in patients:
         small.holding(study, f"{study}.1")
     for item in small.instances:
@@ -70,7 +70,7 @@ class Service:
         self.world = World(types=self.types, validity=self.validity, rest=False)
         self.gate, self.tokens = self.world.gate, self.world.tokens
         self.gate.archive.instances[:] = archive(self.patients).instances
-        self.gate.sources["second"] = Source(archive(self.second), Capabilities(parents=True))
+        self.gate.sources["second"] = Source(archive(self.second, "second"), Capabilities(parents=True))
         self.outbox = Outbox()
         credentials = Credentials([Credential.of(caller, caller.name, PASSWORD) for caller in self.callers])
         of_tokens = (validate.route(self.world.validator), *links.routes(self.world.desk, self.world.reader))
@@ -170,7 +170,7 @@ class Service:
         asked = {"server-id": None, "token-key": "token", "token-value": token, **more}
         answer = await self.ask("POST", "user/get-profile", asked, by=by)
         assert answer.status == 200
-        return dict(answer.json())
+        return dict(answer.json() or {})
 
 
 def basic(user: str = "orthanc") -> dict[str, str]:

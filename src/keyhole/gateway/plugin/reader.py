@@ -124,7 +124,9 @@ class Reader:
                 detail={"through": caller.principal},
             )
         )
-        return Told(token_type=None if share is None else share.token_type, error=_WORDS.get(reason, Unusable.UNKNOWN))
+        if share is None or share.archive != caller.archive:  # a token of another Orthanc's looks as one of nobody's
+            return Told(error=Unusable.INVALID if share else _WORDS.get(reason, Unusable.UNKNOWN))
+        return Told(token_type=share.token_type, error=_WORDS.get(reason, Unusable.UNKNOWN))
 
 
 def _access(share: Share, resource: Resource, caller: Caller, now: datetime) -> Record:
