@@ -1,10 +1,11 @@
 """With a thousand shares in the database and with a million: ``python bench/growth.py``, ``--postgresql``.
 
-Two servers before the same folder of DICOM files, one worker each; the databases differ by the shares that are in them.
-A thousand of these, spread evenly over all, are of the one study that is there; the others' studies are in no archive.
+Two servers before the same folder of 50 studies, one worker each; the databases differ by the shares that are in them.
+A thousand of these, spread evenly over all, are of the studies that are there; the others' studies are in no archive.
 In turns: images of twenty visits of as many shares (a decision each); openings of links that were not opened before,
 each of another share; searches of the visits; and what the staff see: the newest shares, shares from the middle of the
-list on, those of one study, and the list of a key that may see none. Medians of the rounds, as ratios of many to few.
+list on, those of one study, and the list of a key that may see none. Medians of the rounds, as ratios of many to few:
+of the time, and of the CPU time of the server, which other programs on the machine move less.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import argparse
 import json
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -30,11 +31,10 @@ from keyhole.sharing.link import link
 from tests.e2e.dataset import ANNA, ROOT, Study, ct, write
 from tests.servers.keyhole import Keyhole, Opened, keyhole
 
-STUDY = f"{ROOT}.9.1"
-SERIES = f"{STUDY}.1"
-FEW, MANY, OF_STUDY = 1_000, 1_000_000, 1_000
-VISITS, IMAGES, SEARCHES = 20, 20, 8
-OPENINGS, PAGES = 40, 20
+STUDIES = [f"{ROOT}.9.{number}" for number in range(1, 51)]
+FEW, MANY, LINKED = 1_000, 1_000_000, 1_000
+VISITS, IMAGES, SEARCHES = 20, 40, 16
+OPENINGS, PAGES = 80, 40
 TARGET = 1.2
 _FRAMES = "multipart/related; type=application/octet-stream; transfer-syntax=*"
 
@@ -44,12 +44,13 @@ class Side:
     """One of the servers, and what is asked of it."""
 
     server: Keyhole
+    shares: Sequence[Share]
+    """Those of studies that are there, oldest first."""
     links: Iterator[str]
-    middle: str
-    """The id of a share from the middle of the list."""
+    """Theirs, each given out once."""
 
-    def reads(self, visits: list[Opened], target: str, accept: str, times: int) -> float:
-        """Seconds that *times* requests of each visit took, over four connections."""
+    def reads(self, targets: Mapping[str, Opened], accept: str, times: int) -> float:
+        """Seconds that *times* requests for each of the visits' targets took, over four connections."""
         phases = [
             Phase(
                 targets=[f"{visit.below}dicom-web{target}"] * times,
@@ -57,7 +58,7 @@ class Side:
                 connections=4,
                 seconds=None,
             )
-            for visit in visits
+            for target, visit in targets.items()
         ]
         return sum(ask(self.server.port, phases)["seconds"])
 
@@ -82,17 +83,22 @@ class Side:
     def works(self) -> Mapping[str, Callable[[], float]]:
         """What is measured, each checked once before."""
         visits = [self.server.open(next(self.links)) for _ in range(VISITS)]
+        frames, searches = {}, {}
+        for number, visit in enumerate(visits):
+            [found] = self.server.get(f"{visit.below}dicom-web/studies", visit.as_bearer).json()
+            study = STUDIES[number]
+            assert found["0020000D"]["Value"] == [study]
+            frames[f"/studies/{study}/series/{study}.1/instances/{study}.1.1/frames/1"] = visit
+            searches[f"/studies?StudyInstanceUID={study}"] = visit
         sharer, reader = self.server.key("sharer", "sharer"), self.server.key("reader", "reader")
-        found = self.server.get(f"{visits[0].below}dicom-web/studies", visits[0].as_bearer).json()
-        assert [item["0020000D"]["Value"] for item in found] == [[STUDY]]
-        frame = f"/studies/{STUDY}/series/{SERIES}/instances/{SERIES}.1/frames/1"
+        middle = self.shares[len(self.shares) // 2].id
         return {
-            "an image": partial(self.reads, visits, frame, _FRAMES, IMAGES),
-            "a search": partial(self.reads, visits, "/studies?limit=101", "application/dicom+json", SEARCHES),
+            "an image": partial(self.reads, frames, _FRAMES, IMAGES),
+            "a search": partial(self.reads, searches, "application/dicom+json", SEARCHES),
             "an opening": self.openings,
             "the newest shares": partial(self.pages, sharer, "", 100),
-            "shares from the middle on": partial(self.pages, sharer, f"&after={self.middle}", 100),
-            "shares of a study": partial(self.pages, sharer, f"&study={STUDY}", 100),
+            "shares from the middle on": partial(self.pages, sharer, f"&after={middle}", 100),
+            "shares of a study": partial(self.pages, sharer, f"&study={STUDIES[0]}", LINKED // len(STUDIES)),
             "the list of who may see none": partial(self.pages, reader, "", 0),
         }
 
@@ -103,20 +109,17 @@ def side(stack: ExitStack, folder: Path, files: Path, count: int, *, on_postgres
     data = folder / "data"
     url = prepare(data, database)
     ring = keys_file.load(data)
-    every, linked, middle = count // OF_STUDY, list[Share](), ""
+    every, linked = count // LINKED, list[Share]()
 
     def made() -> Iterator[Share]:
-        nonlocal middle
-        for number, share in enumerate(some(count, ring.current, study=STUDY, every=every)):
+        for number, share in enumerate(some(count, ring.current, studies=STUDIES, every=every)):
             if number % every == 0:
                 linked.append(share)
-            if number == count // 2:
-                middle = share.id
             yield share
 
     keep(url, made())
     server = stack.enter_context(keyhole(folder, {"KEYHOLE_ARCHIVE": str(files)}, database=database))
-    return Side(server, (link(server.public_url, share, ring) for share in linked), middle)
+    return Side(server, linked, (link(server.public_url, share, ring) for share in linked))
 
 
 def main() -> None:
@@ -128,18 +131,23 @@ def main() -> None:
     options = parser.parse_args()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="keyhole-bench-")))
-        files = write(folder / "files", ct(Study(STUDY, ANNA, "a short CT"), SERIES, 20, 128))
+        for study in STUDIES:
+            write(folder / "files", ct(Study(study, ANNA, "one slice"), f"{study}.1", 1, 128))
         counts = {"few": FEW, "many": options.many}
         sides = {
-            name: side(stack, folder / name, files, count, on_postgresql=options.postgresql)
+            name: side(stack, folder / name, folder / "files", count, on_postgresql=options.postgresql)
             for name, count in counts.items()
         }
         works = {name: each.works() for name, each in sides.items()}
         print(f"{options.many:,} shares to {FEW:,}, medians of {options.rounds} interleaved rounds")
         for what in works["few"]:
-            measured = interleaved([Leg(name, each[what]) for name, each in works.items()], options.rounds)
-            few, many = measured["few"].seconds, measured["many"].seconds
-            print(f"{what:29} {few:6.3f} s  {many:6.3f} s   {verdict(many / few, TARGET)}")
+            legs = [Leg(name, each[what], {"worker": sides[name].server.process.pid}) for name, each in works.items()]
+            measured = interleaved(legs, options.rounds)
+            few, many = measured["few"], measured["many"]
+            ratios = (
+                f"time {many.seconds / few.seconds:.2f}, CPU {verdict(many.cpu['worker'] / few.cpu['worker'], TARGET)}"
+            )
+            print(f"{what:29} {few.seconds:6.3f} s  {many.seconds:6.3f} s   {ratios}")
 
 
 if __name__ == "__main__":

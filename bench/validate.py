@@ -13,18 +13,17 @@ import argparse
 import base64
 import json
 import random
-import sqlite3
 import statistics
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
-from itertools import islice
 from pathlib import Path
 
 from rig.measure import cpu_seconds, verdict
+from rig.shares import keep, prepare
 from rig.wrk import script, wrk
 
 from keyhole.access.resource import Resource
@@ -33,8 +32,6 @@ from keyhole.access.share import Origin, Share, ShareKind
 from keyhole.gateway import keys_file
 from keyhole.sharing.link import KeyRing
 from keyhole.sharing.token import token_of
-from keyhole.store.migrations import migrate
-from keyhole.store.rows import share_values
 from tests.servers.keyhole import Keyhole, keyhole
 from tests.servers.process import Process, free_port, listens
 
@@ -42,7 +39,6 @@ CONNECTIONS = 32
 FEW, MANY = 1_000, 1_000_000
 CEILING, SPREAD, MORE_SHARES = 0.6, 3.0, 1.2
 USER, PASSWORD = "orthanc", "a-password-of-some-length"
-_BATCH = 10_000
 _HELLO = Path(__file__).parent / "rig" / "hello.py"
 
 
@@ -68,21 +64,18 @@ def shares(count: int, ring: KeyRing) -> Iterator[Share]:
 
 def fill(data: Path, count: int, tokens: int) -> list[tuple[Share, str]]:
     """Put *count* shares into a new database in *data*; as many of them as *tokens* says, with these."""
-    data.mkdir(parents=True)
+    url = prepare(data)
     ring = keys_file.load(data)
-    migrate(f"sqlite:///{data / 'keyhole.db'}")
     chosen = set(random.Random(1).sample(range(count), tokens))
     asked = []
-    made = enumerate(shares(count, ring))
-    with closing(sqlite3.connect(data / "keyhole.db")) as connection:
-        while batch := list(islice(made, _BATCH)):
-            rows = [share_values(share) for _, share in batch]
-            places = ", ".join(f":{name}" for name in rows[0])
-            connection.executemany(f"INSERT INTO shares ({', '.join(rows[0])}) VALUES ({places})", rows)
-            studies = [(share.resources[0].path[0], share.id) for _, share in batch]
-            connection.executemany("INSERT INTO share_studies (study, share) VALUES (?, ?)", studies)
-            asked += [(share, token_of(share, ring).reveal()) for number, share in batch if number in chosen]
-        connection.commit()
+
+    def made() -> Iterator[Share]:
+        for number, share in enumerate(shares(count, ring)):
+            if number in chosen:
+                asked.append((share, token_of(share, ring).reveal()))
+            yield share
+
+    keep(url, made())
     return asked
 
 

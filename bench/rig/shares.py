@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from itertools import islice
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -32,15 +32,19 @@ def prepare(data: Path, database: str | None = None) -> str:
     return url
 
 
-def some(count: int, key_id: str, *, study: str | None = None, every: int = 0) -> Iterator[Share]:
-    """*count* shares of a study each, made one a second until now: one in *every* of *study*, the rest of none there."""
+def some(count: int, key_id: str, *, studies: Sequence[str] = (), every: int = 1) -> Iterator[Share]:
+    """*count* shares of a study each, made one a second until now: of *studies* in turn each *every*-th one.
+
+    The studies of all the others are in no archive.
+    """
     now = datetime.now(UTC)
+    wanted = cycle(studies)
     for number in range(count):
-        of = study if study is not None and number % every == 0 else f"1.2.826.0.1.3680043.10.9999.{number}"
+        study = next(wanted) if studies and number % every == 0 else f"1.2.826.0.1.3680043.10.9999.{number}"
         yield Share(
             id=new_id(),
             archive="archive",
-            resources=(Resource.of("archive", of),),
+            resources=(Resource.of("archive", study),),
             kind=ShareKind.VIEW,
             creator="operator:bench",
             created_at=now - timedelta(seconds=count - number),
