@@ -6,6 +6,7 @@ credentials of somebody who may upload, share and delete. It is removed whatever
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -174,10 +175,11 @@ class _Trial:
             return None
 
     async def _strangers(self) -> dict[str, Any]:
-        open_ = [path for path in _OPEN if await self._status(path) == 200]  # noqa: PLR2004 - OK
+        statuses = await asyncio.gather(*map(self._status, _OPEN))
+        open_ = [path for path, status in zip(_OPEN, statuses, strict=True) if status == _DONE]
         uid = self._specimen.study.encode()
         lookup = await self._status("/tools/lookup", Sent("POST", {"Content-Type": "text/plain"}, uid))
-        return {"open_routes": tuple(open_), "lookup": lookup == 200}  # noqa: PLR2004 - OK
+        return {"open_routes": tuple(open_), "lookup": lookup == _DONE}
 
     async def _reads(self, held: Mapping[str, str]) -> dict[str, int]:
         rest, web = self._study, f"/dicom-web/studies/{self._specimen.study}/metadata"
