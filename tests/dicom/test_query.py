@@ -138,6 +138,11 @@ def test_a_query_has_bounds(raw_query: bytes, why: str) -> None:
     assert why in refused.detail
 
 
+def test_a_query_may_be_as_long_as_its_bounds() -> None:
+    assert parsed(b"x=".ljust(8192, b"a")) == SearchQuery()
+    assert parsed(b"&".join([b"a"] * 64)) == SearchQuery()
+
+
 def test_a_query_may_be_as_long_as_its_bound_once_encoded() -> None:
     name = "A" * (1536 - len("00100010="))
     assert len(parsed(f"PatientName={name}").encode(None)) == 1536

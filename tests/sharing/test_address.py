@@ -50,3 +50,15 @@ def test_meddream_is_reached_by_way_of_the_explorers_landing_page() -> None:
 
 def test_every_viewer_says_what_it_needs() -> None:
     assert set(NEEDS) == set(Viewer)
+
+
+@pytest.mark.parametrize("viewer", list(Viewer))
+def test_only_slashes_are_taken_off_the_end_of_what_was_said(viewer: Viewer) -> None:
+    plain, slashed = (
+        Addresses("https://a/PACS-X", "https://b/OHIF-X"),
+        Addresses("https://a/PACS-X//", "https://b/OHIF-X//"),
+    )
+    address = plain.of(viewer, *ONE, "T")
+    assert address is not None
+    assert address.startswith("https://b/OHIF-X/viewer" if viewer is Viewer.OHIF else "https://a/PACS-X/")
+    assert slashed.of(viewer, *ONE, "T") == address

@@ -41,7 +41,7 @@ def _decode(raw: bytes) -> str:
     if _STRAY_PERCENT.search(raw) is not None:
         raise BadQuery("a percent sign without two hex digits")
     try:
-        text = unquote_to_bytes(raw).decode("utf-8", "strict")
+        text = unquote_to_bytes(raw).decode()
     except UnicodeDecodeError:
         raise BadQuery("a parameter is not UTF-8") from None
     if _CONTROL.search(text) is not None:

@@ -23,6 +23,18 @@ NEEDS: Mapping[Viewer, str] = MappingProxyType(
 """The setting without which a viewer has no address."""
 
 
+_BELOW: Mapping[Viewer, str] = MappingProxyType(
+    {
+        Viewer.STONE: "stone-webviewer/index.html?study={uids}&selectedStudies={uids}&token={token}",
+        Viewer.VOLVIEW: "volview/index.html?names=[archive.zip]&urls=../studies/{ids}/archive&token={token}",
+        Viewer.OSIMIS: "osimis-viewer/app/index.html?pickableStudyIds={ids}&selectedStudyIds={ids}&token={token}",
+        Viewer.OHIF: "viewer?StudyInstanceUIDs={uids}&token={token}",
+        Viewer.MEDDREAM: "ui/app/token-landing.html?token={token}",
+    }
+)
+"""What stands below the root of Orthanc, or of its OHIF."""
+
+
 @dataclass(frozen=True, slots=True)
 class Addresses:
     """Where people reach Orthanc and its OHIF; None where nobody has said."""
@@ -36,21 +48,7 @@ class Addresses:
         VolView is opened on one study only. MedDream takes tokens of its own, which last minutes: people go to the
         Explorer's landing page, where they get one.
         """
-        orthanc, uids, ids = f"{(self.orthanc or '').rstrip('/')}/", ",".join(studies), ",".join(names)
-        if (self.ohif if viewer is Viewer.OHIF else self.orthanc) is None:
+        root = self.ohif if viewer is Viewer.OHIF else self.orthanc
+        if root is None or (viewer is Viewer.VOLVIEW and len(studies) != 1):
             return None
-        match viewer:
-            case Viewer.STONE:
-                below = f"stone-webviewer/index.html?study={uids}&selectedStudies={uids}&token={token}"
-            case Viewer.OHIF:
-                return f"{(self.ohif or '').rstrip('/')}/viewer?StudyInstanceUIDs={uids}&token={token}"
-            case Viewer.VOLVIEW if len(studies) == 1:
-                archive = f"names=[archive.zip]&urls=../studies/{ids}/archive"
-                below = f"volview/index.html?{archive}&token={token}"
-            case Viewer.OSIMIS:
-                below = f"osimis-viewer/app/index.html?pickableStudyIds={ids}&selectedStudyIds={ids}&token={token}"
-            case Viewer.MEDDREAM:
-                below = f"ui/app/token-landing.html?token={token}"
-            case _:
-                return None
-        return orthanc + below
+        return f"{root.rstrip('/')}/" + _BELOW[viewer].format(uids=",".join(studies), ids=",".join(names), token=token)
