@@ -6,11 +6,8 @@ import asyncio
 import multiprocessing
 import shutil
 import stat
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pydicom.data import get_testdata_file
@@ -21,11 +18,8 @@ from keyhole.access.resource import Action
 from keyhole.access.share import ShareChange
 from keyhole.access.subject import Kind, Subject
 from keyhole.app import Process, now, open_desk, prepare
-from keyhole.archive.answer import ArchiveAnswer
-from keyhole.errors import ArchiveFailed, KeyholeError, Misconfigured, StoreFailed
+from keyhole.errors import KeyholeError, Misconfigured, StoreFailed
 from keyhole.gateway.desk import Desk, NotAllowed, ShareOrder
-from keyhole.gateway.fetch import Source
-from keyhole.gateway.scoping import Capabilities
 from keyhole.settings import Settings
 from keyhole.store.migrations import Schema, check_schema
 from keyhole.store.trail import TrailQuery
@@ -199,92 +193,6 @@ class TestTheDeskOfACommand:
             await refused()
         [row] = await records(settings, Event.REFUSAL)
         assert (row.subject, row.action) == (READER.name, Action.SHARE)
-
-
-class TestTheBackground:
-    async def test_what_ends_is_begun_anew(
-        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        monkeypatch.setattr(app, "_PAUSE", 0.0)
-        begun = asyncio.Semaphore(0)
-
-        async def fails() -> None:
-            begun.release()
-            raise ValueError("Doe^Jane")
-
-        async with app._in_background(fails), asyncio.timeout(5):
-            for _ in range(3):
-                await begun.acquire()
-        assert "ValueError" in caplog.text
-        assert "Doe" not in caplog.text
-
-    async def test_ends_with_the_process(self) -> None:
-        ended = asyncio.Event()
-
-        async def lasts() -> None:
-            try:
-                await asyncio.Event().wait()
-            finally:
-                ended.set()
-
-        async with app._in_background(lasts):
-            await asyncio.sleep(0)
-        assert ended.is_set()
-
-
-class Answers:
-    """An archive that answers its readiness so."""
-
-    def __init__(self, says: int | Exception) -> None:
-        self.says = says
-
-    def get(self, *_: object) -> AbstractAsyncContextManager[ArchiveAnswer]:
-        return self._get()
-
-    @asynccontextmanager
-    async def _get(self) -> AsyncIterator[ArchiveAnswer]:
-        if isinstance(self.says, Exception):
-            raise self.says
-
-        async def body() -> AsyncIterator[bytes]:
-            yield b"[]"
-
-        yield ArchiveAnswer(self.says, "application/dicom+json", body())
-
-
-class Database:
-    """What confirms, or does not."""
-
-    def __init__(self, error: Exception | None = None) -> None:
-        self.error = error
-
-    async def confirm(self) -> None:
-        if self.error is not None:
-            raise self.error
-
-
-@pytest.mark.parametrize(
-    ("says", "ready"),
-    [
-        (200, True),
-        (204, True),
-        (404, False),
-        (401, False),
-        (ArchiveFailed("down"), False),
-        (TimeoutError(), False),
-        (ValueError("odd"), False),
-    ],
-    ids=str,
-)
-async def test_an_archive_is_ready_when_it_answers_a_search(says: int | Exception, ready: bool) -> None:
-    sources: dict[str, Any] = {"main": Source(Answers(says), Capabilities())}  # type: ignore[arg-type]
-    readiness = app._Readiness(Database(), sources)  # type: ignore[arg-type]
-    assert await readiness.parts() == {"database": True, "archive main": ready}
-
-
-async def test_a_database_that_does_not_confirm_is_not_ready() -> None:
-    readiness = app._Readiness(Database(StoreFailed("gone")), {})  # type: ignore[arg-type]
-    assert await readiness.parts() == {"database": False}
 
 
 def test_the_clock_is_aware_utc() -> None:

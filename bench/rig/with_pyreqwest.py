@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from keyhole import app, cli
+from keyhole import cli
+from keyhole.wiring import archives
 from tests.gateway.pyreqwest_archive import PyreqwestArchive
 
 if __name__ == "__main__":
-    app.HttpArchive = PyreqwestArchive  # type: ignore[misc]
+    archives.HttpArchive = PyreqwestArchive  # type: ignore[misc]
     cli.main()

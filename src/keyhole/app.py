@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 
 from starlette import types
@@ -20,35 +17,32 @@ from keyhole.access.decision import Event, Record, Scope
 from keyhole.access.secret import Secret
 from keyhole.archive.answer import Archive
 from keyhole.archive.folder import FolderArchive
-from keyhole.errors import ArchiveFailed, KeyholeError, Misconfigured
-from keyhole.gateway import capabilities_file, fault, keys_file
+from keyhole.errors import Misconfigured
+from keyhole.gateway import capabilities_file, keys_file
 from keyhole.gateway.attendance import Attendance
 from keyhole.gateway.client import client_of
 from keyhole.gateway.current import Current
 from keyhole.gateway.decisions import AT_ONCE, PER_SECOND, Decisions
 from keyhole.gateway.desk import Desk
 from keyhole.gateway.dicomjson import Item
-from keyhole.gateway.fetch import Fetcher, Source
+from keyhole.gateway.fetch import Fetcher
 from keyhole.gateway.finding import Finder
 from keyhole.gateway.identify import Identity
 from keyhole.gateway.incoming import Incoming, incoming
 from keyhole.gateway.judge import Judge
 from keyhole.gateway.ledger import Ledger
-from keyhole.gateway.lineage import OrthancLineage
 from keyhole.gateway.openings import Openings
-from keyhole.gateway.orthanc_rest import Fetchers, OrthancFetcher, OrthancSource
+from keyhole.gateway.orthanc_rest import Fetchers, OrthancFetcher
 from keyhole.gateway.pep import Gateway
 from keyhole.gateway.ports import Trail
-from keyhole.gateway.question import Lineages, Understanding
+from keyhole.gateway.question import Understanding
 from keyhole.gateway.ring_file import RingFile
-from keyhole.gateway.scoping import ALL_OF_IT, Capabilities
 from keyhole.gateway.seats import Seats
 from keyhole.gateway.streams import Streams
 from keyhole.gateway.throttle import Throttle
-from keyhole.gateway.upstream import HttpArchive, Timeouts, basic
 from keyhole.gateway.withdrawal import enforce
 from keyhole.serving.listeners import Apps
-from keyhole.settings import ArchiveSettings, Settings
+from keyhole.settings import Settings
 from keyhole.sharing.link import KeyRing
 from keyhole.store import heads
 from keyhole.store.chain import Signing
@@ -62,13 +56,11 @@ from keyhole.web.pages import PublicPages
 from keyhole.web.public import public_app
 from keyhole.web.quiet import Quiet
 from keyhole.web.viewer import ViewerFiles
+from keyhole.wiring.archives import Archives, at_once, open_archive, open_archives, seats
+from keyhole.wiring.background import in_background
 from keyhole.wiring.identity import Directory, directory
+from keyhole.wiring.readiness import Readiness
 
-_READY_SECONDS = 4.0
-_PAUSE = 0.5
-"""Seconds before something in the background is begun anew."""
-_CONNECTIONS = 40
-_REST_CONNECTIONS = 8
 _SUBJECT = "keyhole"
 
 Progress = Callable[[int, int], None]
@@ -84,43 +76,6 @@ def database_url(settings: Settings) -> str:
     if settings.database is not None:
         return settings.database.get_secret_value()
     return f"sqlite:///{settings.data / 'keyhole.db'}"
-
-
-def open_archive(name: str, settings: ArchiveSettings, whole: Settings) -> FolderArchive | HttpArchive:
-    """The archive *name*, with nothing read or connected yet."""
-    if settings.folder is not None:
-        return FolderArchive(name, settings.folder, whole.data / f"archive-{name}.db", uploads=settings.uploads)
-    return _server(name, settings.root, settings, whole, _connections(whole))
-
-
-def _server(name: str, root: str, settings: ArchiveSettings, whole: Settings, connections: int) -> HttpArchive:
-    headers = {field: secret.get_secret_value() for field, secret in settings.headers.items()}
-    if settings.user is not None and settings.password is not None:
-        headers |= basic(settings.user, settings.password.get_secret_value())
-    timeouts = Timeouts(head=whole.archive_timeout, chunk=whole.archive_timeout)
-    return HttpArchive(name, root, headers=headers, timeouts=timeouts, connections=connections)
-
-
-def _connections(settings: Settings) -> int:
-    """How many one process has to an archive. Orthanc gives each one of its 50 threads; all workers leave it some."""
-    return max(4, _CONNECTIONS // settings.workers)
-
-
-def _rest_connections(settings: Settings) -> int:
-    """How many more it has to Orthanc's REST API."""
-    return max(2, _REST_CONNECTIONS // settings.workers)
-
-
-def _at_once(settings: Settings) -> int:
-    """How many requests one link may have at the archive: never all that a process can make."""
-    if all(each.folder is not None for each in settings.every_archive().values()):
-        return settings.requests_per_visit
-    return min(settings.requests_per_visit, _seats(settings) * 3 // 4)
-
-
-def _seats(settings: Settings) -> int:
-    """How many of its connections are for readers. What Keyhole asks for itself needs no seat, and finds one free."""
-    return _connections(settings) - max(1, _connections(settings) // 10)
 
 
 def prepare(settings: Settings) -> None:
@@ -165,16 +120,10 @@ class Base:
 
     store: DatabaseStore
     ledger: Ledger
-    archives: Mapping[str, FolderArchive | HttpArchive]
-    sources: Mapping[str, Source]
-    orthanc: Mapping[str, OrthancSource]
+    archives: Archives
     desk: Desk
     finder: Finder
     people: Directory
-
-
-def _able(archive: Archive, data: Path) -> Capabilities:
-    return ALL_OF_IT if isinstance(archive, FolderArchive) else capabilities_file.of(data, archive.name, archive.root)
 
 
 @asynccontextmanager
@@ -185,24 +134,14 @@ async def _base(
     async with AsyncExitStack() as stack:
         store = open_store(database_url(settings), lambda: signing(ring.ring()), settings.data)
         stack.push_async_callback(store.close)
-        archives = {}
-        for name, each in settings.every_archive().items():
-            archives[name] = open_archive(name, each, settings)
-            stack.push_async_callback(archives[name].close)
-        sources = {name: Source(measured(archive), _able(archive, settings.data)) for name, archive in archives.items()}
-        orthanc = {}
-        for name, each in settings.every_archive().items():
-            if each.orthanc is not None:
-                rest = _server(name, each.orthanc, each, settings, _rest_connections(settings))
-                stack.push_async_callback(rest.close)
-                orthanc[name] = OrthancSource(rest, OrthancLineage(rest, name))
+        archives = await stack.enter_async_context(open_archives(settings, measured))
         ledger = Ledger(trail_of(store), now)
-        finder = Finder(sources, ledger, now)
+        finder = Finder(archives.sources, ledger, now)
         people = directory(settings, now, time.monotonic)
         stack.push_async_callback(people.close)
         desk = Desk(
             store=store,
-            archives=tuple(archives),
+            archives=archives.names,
             ledger=ledger,
             ring=ring,
             public_url=settings.public_url,
@@ -212,7 +151,7 @@ async def _base(
             known_roles=people.roles,
             now=now,
         )
-        yield Base(store, ledger, archives, sources, orthanc, desk, finder, people)
+        yield Base(store, ledger, archives, desk, finder, people)
 
 
 @asynccontextmanager
@@ -223,8 +162,8 @@ async def open_desk(settings: Settings) -> AsyncIterator[Desk]:
         looked_over: set[str] = set()
 
         async def find(archive: str, scope: Scope, raw_query: bytes) -> list[Item]:
-            folder = base.archives[archive]
-            if isinstance(folder, FolderArchive) and archive not in looked_over:
+            folder = base.archives.folders.get(archive)
+            if folder is not None and archive not in looked_over:
                 await folder.rescan()  # nothing to do where a server runs: that is its task then
                 looked_over.add(archive)
             return await base.finder.studies(archive, scope, raw_query)
@@ -241,7 +180,7 @@ async def open_judge(settings: Settings) -> AsyncIterator[tuple[Desk, Judge]]:
     prepare(settings)
     async with _base(settings, lambda archive: archive, lambda store: store) as base:
         current = Current(base.store, time.monotonic)
-        identity = Identity(current, Attendance(base.store), tuple(base.archives), now)
+        identity = Identity(current, Attendance(base.store), base.archives.names, now)
         yield base.desk, _judge(base, identity, settings)
 
 
@@ -250,7 +189,7 @@ def _judge(base: Base, identity: Identity, settings: Settings) -> Judge:
 
 
 def _understanding(base: Base, settings: Settings) -> Understanding:
-    return Understanding(settings.archive_name, {name: source.lineage for name, source in base.orthanc.items()})
+    return Understanding(settings.archive_name, base.archives.lineage())
 
 
 def build(settings: Settings) -> Apps:
@@ -282,27 +221,21 @@ class Process:
         async with _base(self._settings, self._timed, self._measured) as base:
             current = Current(base.store, time.monotonic)
             attendance = Attendance(base.store)
-            identity = Identity(current, attendance, tuple(base.archives), now)
-            streams = Streams(at_once=_at_once(self._settings))
+            identity = Identity(current, attendance, base.archives.names, now)
+            streams = Streams(at_once=at_once(self._settings))
             await base.ledger.write(Record(at=now(), event=Event.STARTED, subject=_SUBJECT))
-            for archive in base.archives.values():
-                if isinstance(archive, FolderArchive):
-                    await archive.start()
+            for folder in base.archives.folders.values():
+                await folder.start()
             self._wire(base, current, identity, streams)
-            probed = {
-                name: source
-                for name, source in base.sources.items()
-                if not isinstance(base.archives[name], FolderArchive)
-            }
             work = (
                 current.follow,
                 base.ledger.run,
                 attendance.run,
                 partial(enforce, streams, identity),
-                partial(capabilities_file.follow, self._settings.data, probed),
+                partial(capabilities_file.follow, self._settings.data, base.archives.probed()),
             )
             try:
-                async with _in_background(*work):
+                async with in_background(*work):
                     yield
             finally:
                 await attendance.write()
@@ -317,7 +250,6 @@ class Process:
 
     def _wire(self, base: Base, current: Current, identity: Identity, streams: Streams) -> None:
         settings = self._settings
-        lineage = {name: source.lineage for name, source in base.orthanc.items()}
         openings = Openings(
             store=base.store,
             current=current,
@@ -333,18 +265,16 @@ class Process:
             identity=identity,
             ledger=base.ledger,
             streams=streams,
-            fetch=Fetchers(Fetcher(base.sources), OrthancFetcher(base.orthanc)),
+            fetch=Fetchers(Fetcher(base.archives.sources), OrthancFetcher(base.archives.orthanc)),
             public_url=settings.public_url.rstrip("/"),
             incoming=_incoming,
             now=now,
             decided=self._metrics.decided,
-            seats={
-                name: Seats(_seats(settings)) for name, each in base.archives.items() if isinstance(each, HttpArchive)
-            },
+            seats={name: Seats(seats(settings)) for name in base.archives.servers},
         )
         decisions = Decisions(
             store=base.store,
-            archives=tuple(base.archives),
+            archives=base.archives.names,
             ledger=base.ledger,
             judge=_judge(base, identity, settings),
             throttle=Throttle(at_once=AT_ONCE, per_second=PER_SECOND),
@@ -352,50 +282,25 @@ class Process:
         )
         token = None if settings.metrics_token is None else Secret(settings.metrics_token.get_secret_value())
         pages = PublicPages(settings.public_url)
-        asked_by_orthanc = _plugin(settings, base, current, lineage)
+        asked_by_orthanc = _plugin(settings, base, current)
         apps: dict[str, ASGIApp] = {
             "public": public_app(openings, ViewerFiles(settings.viewer), gateway, pages, now),
             "staff": staff(base.desk, decisions, identity, base.ledger.refuse, settings.archive_name),
-            "internal": Internal(_Readiness(current, base.sources), self._metrics, token, asked_by_orthanc),
+            "internal": Internal(Readiness(current, base.archives.sources), self._metrics, token, asked_by_orthanc),
         }
         self._apps = {name: Quiet(Counted(app, name, self._metrics), name) for name, app in apps.items()}
 
 
-def _plugin(settings: Settings, base: Base, current: Current, lineage: Mapping[str, Lineages]) -> ASGIApp | None:
+def _plugin(settings: Settings, base: Base, current: Current) -> ASGIApp | None:
     if not settings.every_caller():
         return None
     from keyhole.wiring.plugin import plugin  # noqa: PLC0415 - some MB that serve who has an Orthanc to ask here
 
-    return plugin(settings, base.desk, current, lineage, base.people)
+    return plugin(settings, base.desk, current, base.archives.lineage(), base.people)
 
 
 def _incoming(scope: Mapping[str, Any]) -> Incoming:
     return incoming(scope, client_of)
-
-
-Work = Callable[[], Coroutine[Any, Any, None]]
-"""Begins something that never ends."""
-
-
-@asynccontextmanager
-async def _in_background(*work: Work) -> AsyncIterator[None]:
-    tasks = [asyncio.ensure_future(_for_ever(each)) for each in work]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _for_ever(work: Work) -> None:
-    """Do *work*, and begin anew should it end: without it nothing is withdrawn, counted or confirmed."""
-    while True:
-        try:
-            await work()
-        except Exception as error:  # noqa: BLE001 - the last one who could notice
-            fault.note(error, "working in the background")
-        await asyncio.sleep(_PAUSE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -408,34 +313,3 @@ class _Measured:
     async def append(self, records: Sequence[Record]) -> None:
         await self.store.append(records)
         self.metrics.recorded(records)
-
-
-@dataclass(frozen=True, slots=True)
-class _Readiness:
-    """Whether the database confirms and the archives answer a search for one study."""
-
-    current: Current
-    sources: Mapping[str, Source]
-
-    async def parts(self) -> Mapping[str, bool]:
-        checks = {"database": self.current.confirm()}
-        checks |= {f"archive {name}": _answers(source.archive) for name, source in self.sources.items()}
-        return dict(zip(checks, await asyncio.gather(*map(_holds, checks.values())), strict=True))
-
-
-async def _answers(archive: Archive) -> None:
-    async with archive.get("/studies", "limit=1", "application/dicom+json") as answer:
-        if answer.status not in (HTTPStatus.OK, HTTPStatus.NO_CONTENT):
-            raise ArchiveFailed("the archive answers no search")
-
-
-async def _holds(check: Awaitable[None]) -> bool:
-    try:
-        async with asyncio.timeout(_READY_SECONDS):
-            await check
-    except (KeyholeError, TimeoutError):
-        return False
-    except Exception as error:  # noqa: BLE001 - an answer all the same: not ready
-        fault.note(error, "finding out whether this process is ready")
-        return False
-    return True

@@ -1,1 +1,1 @@
-"""Parts of the wiring that :mod:`keyhole.app` would be too long with. Nothing is decided here."""
+"""What stands behind each part that :mod:`keyhole.app` puts together, a module each. Nothing is decided here."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from keyhole.app import now, open_archive
+from keyhole.app import now
 from keyhole.archive.folder import FolderArchive
 from keyhole.errors import KeyholeError
 from keyhole.gateway.capabilities_file import Probed
@@ -23,6 +23,7 @@ from keyhole.operations.doctor.apart import apart
 from keyhole.operations.doctor.asking import Heard, Unheard, Untrusted
 from keyhole.settings import ArchiveSettings, Settings
 from keyhole.settings.values import is_loopback
+from keyhole.wiring.archives import open_archive
 
 _SEARCH = "/studies?limit=1"
 _SYSTEM = "/system"
