@@ -5,11 +5,12 @@ from collections.abc import AsyncIterator
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from keyhole.archive.answer import ArchiveAnswer
 from keyhole.errors import ArchiveFailed
+from keyhole.gateway import dicomjson
 from keyhole.gateway.dicomjson import MEDIA_TYPE, Item, Reader, encode, items
 
 numbers = st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False)
@@ -30,6 +31,14 @@ def cut(data: bytes, at: list[int]) -> list[bytes]:
     return [data[start:end] for start, end in pairwise(places)]
 
 
+@pytest.fixture(params=[0, 20, dicomjson._LONG], ids=["each item", "some items", "no item"], autouse=True)
+def long(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """From which length on an item is looked through for its end: what is read must not depend on it."""
+    monkeypatch.setattr(dicomjson, "_LONG", request.param)
+    return int(request.param)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(arrays, st.sampled_from([None, 1]), st.booleans(), st.lists(st.integers(0, 10_000)))
 def test_any_array_is_read_whatever_pieces_it_comes_in(
     array: list[Item], indent: int | None, ascii_only: bool, at: list[int]
@@ -39,11 +48,13 @@ def test_any_array_is_read_whatever_pieces_it_comes_in(
     assert read([data[i : i + 1] for i in range(len(data))]) == array
 
 
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(arrays)
 def test_what_is_read_can_be_passed_on(array: list[Item]) -> None:
     assert [json.loads(encode(item)) for item in array] == array
 
 
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=60) | st.text('[]{},:" \\u1.NaIinfy').map(str.encode), st.lists(st.integers(0, 60)))
 def test_anything_else_is_a_failure_and_never_a_crash(data: bytes, at: list[int]) -> None:
     try:
@@ -85,6 +96,22 @@ def test_an_item_that_does_not_end_is_not_held_for_ever() -> None:
     pieces = [b'[{"a": "', *[b"xxxxxxxxxx"] * 200]
     with pytest.raises(ArchiveFailed, match="too long"):
         list(map(reader.feed, pieces))
+
+
+def test_each_piece_of_a_long_item_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dicomjson, "_LONG", 100)
+    decoded: list[int] = []
+    decoder = dicomjson._DECODER
+
+    class Counting:
+        def raw_decode(self, text: str, at: int) -> tuple[Item, int]:
+            decoded.append(len(text) - at)
+            return decoder.raw_decode(text, at)
+
+    monkeypatch.setattr(dicomjson, "_DECODER", Counting())
+    data = json.dumps([{"a": ['\\"{}' * 20] * 100}]).encode()
+    assert read([data[i : i + 10] for i in range(0, len(data), 10)]) == json.loads(data)
+    assert sum(size > 200 for size in decoded) == 1
 
 
 def test_an_item_is_there_as_soon_as_it_is_whole() -> None:
