@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
+import sys
 import tomllib
 from importlib import resources
 from pathlib import Path
@@ -48,3 +50,26 @@ def test_the_built_wheel_is_what_is_tested_where_one_was_built_for_that() -> Non
     wheel = os.environ.get("KEYHOLE_WHEEL")
     if wheel:
         assert Path(keyhole.__file__).is_relative_to(Path(wheel).resolve())
+
+
+_NAMED_OTHERWISE = {
+    "prometheus-client": "prometheus_client",
+    "python-dotenv": "dotenv",
+    "pyyaml": "yaml",
+    "pillow": "PIL",
+}
+_FOUND_BY_OTHERS = {"pyjpegls", "pylibjpeg", "pylibjpeg-openjpeg", "python-gdcm"}
+"""pydicom asks whether its decoders are there."""
+_OF_ANOTHER = {"pydantic_core": "pydantic", "yarl": "aiohttp"}
+"""What a package's own interface is written in."""
+
+
+def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None:
+    modules = (ast.parse(path.read_text()) for path in (ROOT / "src").rglob("*.py"))
+    nodes = [node for module in modules for node in ast.walk(module)]
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
+    imported = {name.partition(".")[0] for name in names} - sys.stdlib_module_names - {"keyhole"}
+    declared = _names(PROJECT["project"]["dependencies"]) - _FOUND_BY_OTHERS
+    modules_declared = {_NAMED_OTHERWISE.get(name, name.replace("-", "_")) for name in declared}
+    assert {_OF_ANOTHER.get(name, name) for name in imported} == modules_declared
