@@ -2,7 +2,7 @@
 
 mutmut mutates a clone of what is committed, never the tree itself, and runs the tests of `access`, `dicom` and
 `sharing` that reach what was changed. It does so in processes forked from one that has imported everything: what runs
-at import, as tables do when they are built, is changed too late there. So whatever nothing noticed is tried again in a
+at import, to build tables, is changed too late there. So what nothing noticed in such functions is tried again in a
 process of its own. What is left has to stand in docs/mutation-testing.md, with the reason why it may.
 """
 
@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import chdir
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -27,6 +27,19 @@ PAGE = ROOT / "docs" / "mutation-testing.md"
 PACKAGES = ("access", "dicom", "sharing")
 AT_ONCE = 2
 ENTRY = re.compile(r"^- `([\w.]+)` → `(.+)`$", re.MULTILINE)
+
+CALLS = """
+import importlib, pkgutil, sys
+found = set()
+sys.setprofile(lambda frame, *_: found.add(f"{frame.f_globals.get('__name__')}.{frame.f_code.co_qualname}"))
+for package in sys.argv[1:]:
+    name = f"keyhole.{package}"
+    for module in pkgutil.iter_modules(importlib.import_module(name).__path__, f"{name}."):
+        importlib.import_module(module.name)
+sys.setprofile(None)
+print(*(name for name in found if name.startswith("keyhole.")), sep="\\n")
+"""
+"""Print the functions of ours that are called while everything is imported."""
 
 NOTICED = frozenset({1, 3})  # exit codes of pytest
 TOO_LONG = frozenset({-24, -9, 24, 36, 152, 255})  # as mutmut counts them: what never ends was noticed as well
@@ -98,12 +111,22 @@ def _instead(diff: str) -> str:
     return " ".join(has) if any(re.search(r"\w", line) for line in has) else f"without {' '.join(lacks)}"
 
 
-def alone(tree: Path, name: str, packages: tuple[str, ...]) -> bool:
-    """Whether a test notices mutant *name* in a process that imports everything anew."""
+def at_import(tree: Path) -> frozenset[str]:
+    """The functions that run when the packages are imported."""
+    done = subprocess.run(  # noqa: S603 - our own words
+        [sys.executable, "-c", CALLS, *PACKAGES], cwd=tree / "src", stdout=subprocess.PIPE, check=True
+    )
+    return frozenset(done.stdout.decode().split())
+
+
+def alone(tree: Path, name: str, package: str) -> bool:
+    """Whether a test notices mutant *name* of *package* in a process that imports everything anew."""
     paths = os.pathsep.join(["src", os.environ.get("PYTHONPATH", "")])
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
+    # backwards: the vectors, which tell most of tables, come last in the alphabet
+    files = sorted((tree / "tests" / package).glob("test_*.py"), reverse=True)
     done = subprocess.run(  # noqa: S603 - our own words
-        [*command, *(f"tests/{package}" for package in packages)],
+        [*command, *(str(file.relative_to(tree)) for file in files)],
         cwd=tree / "mutants",
         env=environment(MUTANT_UNDER_TEST=name, PYTHONPATH=paths),
         stdout=subprocess.DEVNULL,
@@ -115,21 +138,15 @@ def alone(tree: Path, name: str, packages: tuple[str, ...]) -> bool:
 
 def tried_again(tree: Path, found: list[Mutant]) -> list[Mutant]:
     """*found*, with those that were noticed when alone marked so."""
-    if alone(tree, "", PACKAGES):
+    if any(alone(tree, "", package) for package in PACKAGES):
         sys.exit("the tests fail without any mutant")
-
-    def noticed(mutant: Mutant) -> bool:
-        first = (mutant.package,)
-        return alone(tree, mutant.name, first) or alone(tree, mutant.name, tuple({*PACKAGES} - {*first}))
-
-    left = [mutant for mutant in found if mutant.outcome == "survived"]
+    early = at_import(tree)
+    left = [mutant for mutant in found if mutant.outcome == "survived" and mutant.where in early]
+    print(f"{len(left)} mutants of what runs at import, each in a process of its own", file=sys.stderr)
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        late = {mutant.name for mutant, was in zip(left, pool.map(noticed, left), strict=True) if was}
-    return [mutant for mutant in found if mutant.name not in late] + [
-        Mutant(mutant.name, mutant.module, mutant.where, mutant.instead, "noticed")
-        for mutant in found
-        if mutant.name in late
-    ]
+        noticed = pool.map(lambda mutant: alone(tree, mutant.name, mutant.package), left)
+        late = {mutant.name for mutant, was in zip(left, noticed, strict=True) if was}
+    return [replace(mutant, outcome="noticed") if mutant.name in late else mutant for mutant in found]
 
 
 def table(found: list[Mutant], may: frozenset[tuple[str, str]]) -> Iterator[str]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from keyhole.access.resource import Action, Level
 from keyhole.dicom import orthanc, orthanc_call
-from keyhole.dicom.orthanc_call import Body, OrthancQuery, above, besides, call_of, parse_query, tag_of
+from keyhole.dicom.orthanc_call import Body, Form, OrthancQuery, above, besides, call_of, parse_query, tag_of
 from keyhole.dicom.orthanc_find import LONGEST, Find, parse_find, parse_identifier
 from keyhole.dicom.parameter import parameters
 from keyhole.dicom.route import Kind, Match, Refusal
@@ -106,6 +106,15 @@ def test_every_open_row_is_in_orthancs_table_and_said_how_to_be_called() -> None
         assert route.kind in (Kind.REST, Kind.LIST)
         assert (call_of(route).body is Body.NOTHING) is (route.method != "POST")
         assert route.method == "GET" or not call_of(route).readers
+
+
+def test_pictures_are_what_is_rendered_and_files_are_what_is_downloaded() -> None:
+    for route in orthanc_call.ROUTES:
+        form = call_of(route).form
+        assert (form is Form.PICTURE) is (route.action is Action.RENDER)
+        assert form is Form.OTHER or route.action is not Action.DOWNLOAD
+    others = {route.template for route in orthanc_call.ROUTES if call_of(route).form is Form.OTHER}
+    assert {"/instances/{id}/frames/{number}", "/instances/{id}/frames/{number}/raw", "/instances/{id}/pdf"} <= others
 
 
 def test_nothing_administers_and_nothing_of_the_plugins_is_open() -> None:

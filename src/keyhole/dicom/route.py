@@ -161,8 +161,8 @@ class Table:
             if methods.setdefault(route.method, route) is not route:
                 raise ValueError(f"two rows for {route.method} {route.template}")
         self._patterns: dict[_Shape, list[tuple[re.Pattern[str], str]]] = {}
-        # what is written out comes before what a placeholder may stand for
-        for template in sorted(self._rows, key=lambda template: template.count("{")):
+        # what is written out comes before what a placeholder may stand for: a brace sorts after all that a path holds
+        for template in sorted(self._rows):
             self._patterns.setdefault(_shape_of_template(template), []).append((_pattern(template), template))
         self._outlines = [_outline(template) for template in self._rows]
 
