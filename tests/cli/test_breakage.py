@@ -48,6 +48,16 @@ def test_a_damaged_key_file_is_a_matter_of_settings(environment: Path, here: Run
     assert "put the backup of it back" in result.err
 
 
+def test_a_name_spelt_wrong_is_told_before_what_is_missing_for_it(
+    environment: Path, here: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("KEYHOLE_ARCHIVE")
+    monkeypatch.setenv("KEYHOLE_ARCHVE", str(environment))
+    told = here(["serve"], "").err.splitlines()
+    assert told[0] == "keyhole: KEYHOLE_ARCHVE is no setting: did you mean KEYHOLE_ARCHIVE?"
+    assert told[1].startswith("keyhole: KEYHOLE_ARCHIVE is not set")
+
+
 @pytest.mark.loopback
 def test_an_archive_that_is_down_is_breakage(environment: Path, here: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KEYHOLE_ARCHIVE", "http://127.0.0.1:9")

@@ -51,7 +51,7 @@ def backup_keys(
     *,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write a backup of the keys that links are derived from.
+    """Write a backup of the keys of links.
 
     After every change of them: see keyhole keys. Without it no backup can be restored.
     """

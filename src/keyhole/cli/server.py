@@ -52,6 +52,7 @@ def serve(  # noqa: PLR0913, PLR0917 - the settings that are often tried out
     from keyhole.app import prepare  # noqa: PLC0415 - half a second that --help need not wait for
     from keyhole.serving.workers import serve as run  # noqa: PLC0415 - the same
 
+    tell_of_unknown_variables(session(context).environment)  # first: the reason, often, why something is not set
     settings = session(context).settings(
         {
             "archive": archive,
@@ -66,7 +67,6 @@ def serve(  # noqa: PLR0913, PLR0917 - the settings that are often tried out
             "insecure_http": insecure_http or None,
         }
     )
-    tell_of_unknown_variables(session(context).environment)
     prepare(settings)
     tell_of_missing_keys(settings)
     tell_of_missing_viewer(settings)

@@ -16,6 +16,8 @@ from keyhole.errors import Refused
 from keyhole.gateway.desk import Desk
 
 MOST = 200
+_ROOM_FOR_LINES = 120
+"""Characters in which a study's longest UID (PS3.5 section 9.1) and what is known of it stand beside each other."""
 _DATE = re.compile(r"[0-9]{8}(?:-(?:[0-9]{8})?)?|-[0-9]{8}")
 _UID, _DAY, _NAME, _ID, _WORDS, _MODALITIES = (
     "0020000D",
@@ -53,7 +55,7 @@ def studies(
     if as_json:
         speech.give_json(*map(_content, found))
     elif found:
-        speech.give_table(("STUDY", "DATE", "PATIENT", "ID", "WHAT", "KIND"), map(_row, found))
+        _give(found)
         if len(found) == limit:
             speech.say(f"there may be more than these {limit}", hint="ask more narrowly, or with --limit")
     else:
@@ -72,6 +74,19 @@ def _query(name: str | None, patient: str | None, date: str | None, limit: int) 
     if date is not None:
         wanted.append(("StudyDate", date))
     return urlencode(wanted).encode()
+
+
+def _give(found: Sequence[Mapping[str, Any]]) -> None:
+    """Write *found*: a line for each where there is room, so that UIDs can be copied from any terminal."""
+    if speech.width() >= _ROOM_FOR_LINES:
+        speech.give_table(("STUDY", "DATE", "PATIENT", "ID", "WHAT", "MODALITY"), map(_row, found))
+    else:
+        speech.give_table(("STUDY, AND MORE",), ((_block(item),) for item in found))
+
+
+def _block(item: Mapping[str, Any]) -> str:
+    study, *known = _row(item)
+    return f"{study}\n  {', '.join(filter(None, known))}"
 
 
 def _row(item: Mapping[str, Any]) -> tuple[str, ...]:

@@ -33,7 +33,7 @@ def problems(told: tuple[str, ...]) -> Iterator[Finding]:
         yield error(
             "settings",
             problem,
-            "keyhole serve does not start with it",
+            "keyhole serve does not start until that is put right",
             "see docs/reference/settings.md for what it takes",
         )
 
