@@ -56,13 +56,19 @@ viewer: wheel ## bring the viewer into its cache
 
 test: lint test-quick test-e2e ## everything: the checks, every test, real servers and a real browser
 
+# What decides is covered whole by its own tests; measuring everything would take twice as long.
+CORE := tests/access tests/dicom tests/sharing
+
 test-quick: wheel
-	@PYTHONPATH=$(WHEEL) KEYHOLE_WHEEL=$(WHEEL) $(BIN)/python -m coverage run -m pytest -m "not e2e"
+	@PYTHONPATH=$(WHEEL) KEYHOLE_WHEEL=$(WHEEL) $(BIN)/python -m coverage run -m pytest -q $(CORE)
 	@$(BIN)/python -m coverage report --fail-under=100 \
 	  --include='*/keyhole/access/*,*/keyhole/dicom/*,*/keyhole/sharing/*'
+	@PYTHONPATH=$(WHEEL) KEYHOLE_WHEEL=$(WHEEL) $(BIN)/python -m pytest -q -n auto -m "not e2e" \
+	  $(addprefix --ignore=,$(CORE))
 
+# By file: tests of one file share their servers and their browser.
 test-e2e: wheel servers viewer
-	@PYTHONPATH=$(WHEEL) KEYHOLE_WHEEL=$(WHEEL) $(BIN)/python -m pytest -m e2e
+	@PYTHONPATH=$(WHEEL) KEYHOLE_WHEEL=$(WHEEL) $(BIN)/python -m pytest -q -n 2 --dist loadfile -m e2e
 
 mutants: setup build/mutants/installed ## change what decides in small ways, and see whether a test notices (20 to 30 minutes)
 	@PYTHONPATH=$(CURDIR)/build/mutants nice -n 19 $(BIN)/python scripts/mutants.py
