@@ -52,7 +52,7 @@ class Way:
     credential: str
 
     def phases(self, slices: int) -> list[Phase]:
-        """What OHIF asks for, in its order (facts: OHIF section 3)."""
+        """What OHIF asks for, in its order."""
         page = "limit=101&offset=0&fuzzymatching=false"
         search = f"/studies?{page}&{FIELDS}&StudyInstanceUID={STUDY}"
         series = f"/studies/{STUDY}/series"

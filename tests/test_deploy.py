@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"
 FOLDER = DEPLOY / "orthanc-plugin"
 
-# As far as the fact sheet of the plugin (section 15) and Orthanc's own documentation have them.
+# As far as the documentation of Orthanc and of its plugin has them.
 KNOWN = {
     "": {
         "AuthenticationEnabled",

@@ -228,7 +228,7 @@ def write(folder: Path, instances: Iterable[Dataset]) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """One line of the replay set (facts: ``ohif-requests.jsonl``)."""
+    """One line of the replay set."""
 
     scenario: str
     seq: int

@@ -1,4 +1,4 @@
-"""What a visitor may try: every class of request that reached another study somewhere (facts: dicomweb.md).
+"""What a visitor may try: every class of request that reached another study somewhere.
 
 The archive behind answers everything and remembers every call, so that whatever gets through shows twice.
 """

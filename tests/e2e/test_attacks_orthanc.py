@@ -1,4 +1,4 @@
-"""What whoever holds a link or a narrow key may try at Orthanc's REST root (facts: dicomweb.md section 6).
+"""What whoever holds a link or a narrow key may try at Orthanc's REST root.
 
 The server behind answers everything and remembers every call, so that whatever gets through shows twice.
 """

@@ -1,4 +1,4 @@
-"""A raw query string as names and values: split once, decoded once (facts of PS3.18 §8.3 and RFC 3986 §2.1).
+"""A raw query string as names and values: split once, decoded once (PS3.18 §8.3 and RFC 3986 §2.1).
 
 Servers differ in whether they split or decode first, and in what a plus sign means; so a value that would make a
 difference is refused, and what is sent on is encoded here from values, never copied.

@@ -53,7 +53,7 @@ STATUS: Mapping[Reason, int] = {
     Reason.PROVIDER_FAILED: 503,
     Reason.FAULT: 500,
 }
-"""The status a stranger gets for each reason below the DICOMweb roots (facts: PS3.18 sections 8.5 and 8.11)."""
+"""The status a stranger gets for each reason below the DICOMweb roots (PS3.18 sections 8.5 and 8.11)."""
 
 _WORDS: Mapping[int, str] = {
     400: "This request is not one that Keyhole understands.",

@@ -1,4 +1,4 @@
-"""Links that an archive writes into its answers, made to lead through Keyhole (facts: PS3.18 §8.6, §10.6.1, annex F).
+"""Links that an archive writes into its answers, made to lead through Keyhole (PS3.18 §8.6, §10.6.1, annex F).
 
 RetrieveURL, BulkDataURI and Content-Location name the archive's own address. Each is read with the table of routes,
 and written anew below the caller's root; what names anything else than the study asked for is dropped. Nothing is ever

@@ -1,4 +1,4 @@
-"""Searches and metadata, cut to what is in scope (design section 8; facts: PS3.18 §8.3.4, §10.6).
+"""Searches and metadata, cut to what is in scope (design section 8; PS3.18 §8.3.4, §10.6).
 
 A filter that an archive does not know disappears silently, so narrowing the query is never enough: every item of the
 answer is judged as well. What has to be dropped then was foreign, and is counted for the trail.

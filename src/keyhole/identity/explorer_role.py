@@ -1,4 +1,4 @@
-"""Roles as Orthanc Explorer 2 knows them: permissions and labels by name (facts: the web service, sections 7 and 12).
+"""Roles as Orthanc Explorer 2 knows them: permissions and labels by name.
 
 Permission names are Orthanc's and its operators' own: those that nobody here knows are kept.
 """
@@ -36,7 +36,7 @@ class Document(msgspec.Struct, rename="kebab"):
 
 
 class _Marked(Document, rename="kebab", omit_defaults=False):
-    """As the Explorer is told: it looks at nothing beside the two (facts: the web service, section 7)."""
+    """As the Explorer is told: it looks at nothing beside the two."""
 
     unknown_to_provider: _Names = ()
 

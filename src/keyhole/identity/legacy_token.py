@@ -1,4 +1,4 @@
-"""Link tokens of the service that answered Orthanc's plugin before (facts: the web service, section 16). Pure.
+"""Link tokens of the service that answered Orthanc's plugin before. Pure.
 
 JWS in compact form (RFC 7515), HMAC with SHA-256 and nothing else, and nothing of one is read before it is verified.
 None are made here.

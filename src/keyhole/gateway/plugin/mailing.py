@@ -1,4 +1,4 @@
-"""Mail that people write in Orthanc Explorer 2, with a link in it (facts: the web service, section 8).
+"""Mail that people write in Orthanc Explorer 2, with a link in it.
 
 Whoever may share there may have any recipient and any HTML sent in the site's name. What leaves is therefore plain
 formatting, with no address in it but our own, at least one link that opens something now, and not too often.

@@ -1,7 +1,6 @@
 """What the plugin names when a link is made, found in the archive by all its names.
 
-The plugin has checked that somebody may make links, not that they may see these studies, nor that there are any
-(facts: the web service, section 5).
+The plugin has checked that somebody may make links, not that they may see these studies, nor that there are any.
 """
 
 from __future__ import annotations

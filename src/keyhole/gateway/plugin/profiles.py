@@ -1,4 +1,4 @@
-"""Who a user of Orthanc is, and what the roles of that user may do there (facts: the web service, section 4).
+"""Who a user of Orthanc is, and what the roles of that user may do there.
 
 Orthanc decides by what it is told here: a profile that allows looking is an access to everything with its labels, and
 that it was given is on record before it leaves.

@@ -1,7 +1,7 @@
 """What a token is: asked by the Explorer's landing page, and by Orthanc itself when a token's holder searches.
 
 Orthanc narrows that search to the resources in the answer and asks nothing else, so that naming them is giving what a
-search gives (facts: the web service, section 6). Only a token that opens the share in Orthanc names them: anybody with
+search gives. Only a token that opens the share in Orthanc names them: anybody with
 a link could otherwise read them before meeting its conditions.
 """
 

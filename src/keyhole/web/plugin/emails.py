@@ -1,4 +1,4 @@
-"""``emails/templates`` and ``emails/send``, for Orthanc Explorer 2 (facts: the web service, section 8)."""
+"""``emails/templates`` and ``emails/send``, for Orthanc Explorer 2."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``PUT tokens/{type}`` and ``POST tokens/decode`` (facts: the web service, sections 5 and 6)."""
+"""``PUT tokens/{type}`` and ``POST tokens/decode``."""
 
 from __future__ import annotations
 

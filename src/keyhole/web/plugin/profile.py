@@ -1,4 +1,4 @@
-"""``POST user/get-profile`` (facts: the web service, section 4)."""
+"""``POST user/get-profile``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``GET`` and ``PUT settings/roles`` (facts: the web service, section 7)."""
+"""``GET`` and ``PUT settings/roles``."""
 
 from __future__ import annotations
 

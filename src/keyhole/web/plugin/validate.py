@@ -1,4 +1,4 @@
-"""``POST tokens/validate`` (facts: the web service, section 3)."""
+"""``POST tokens/validate``."""
 
 from __future__ import annotations
 

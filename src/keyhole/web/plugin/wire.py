@@ -1,7 +1,7 @@
 """The plugin's calls on the wire. Plain ASGI: this is asked before every image.
 
 The plugin sends chunked bodies without a length, waits 10 s at most, takes a missing answer for no, and breaks off
-towards the browser on anything but JSON (facts: the web service, section 2). Hence one place for what holds for every
+towards the browser on anything but JSON. Hence one place for what holds for every
 route: who asks, how much is read, how long it may take, and what is answered when something goes wrong.
 """
 
