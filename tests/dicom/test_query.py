@@ -211,12 +211,6 @@ def test_only_what_is_allowed_matches_and_comes_back_with_all_that_is_inside() -
     assert parsed("PatientName=A*&includefield=all").within(set()) == SearchQuery(includefield=("all",))
 
 
-def test_a_search_asks_for_some_studies_or_for_any() -> None:
-    assert parsed("").asks_for("1.2")
-    assert parsed("StudyInstanceUID=1.2,1.3").asks_for("1.3")
-    assert not parsed("StudyInstanceUID=1.2,1.3").asks_for("1.4")
-
-
 class TestRetrieval:
     QUERIES = st.builds(
         RetrieveQuery,

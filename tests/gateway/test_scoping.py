@@ -96,7 +96,7 @@ def model(found: Match, query: SearchQuery, scope: Scope) -> list[tuple[str, ...
         node
         for node in nodes
         if node[: len(within)] == within
-        and (within or query.asks_for(node[0]))
+        and (within or query.studies is None or node[0] in query.studies)
         and not scope.within(Resource.of("main", *node)).empty
     ]
     if level is Level.STUDY and (WHOLE not in scope.targets or query.studies is not None):

@@ -106,10 +106,6 @@ class SearchQuery:
             includefield=tuple(name for name in self.includefield if name == "all" or name.partition(".")[0] in tags),
         )
 
-    def asks_for(self, study: str) -> bool:
-        """Whether *study* is among the studies asked for."""
-        return self.studies is None or study in self.studies
-
 
 def _holds(path: str, tags: Collection[str]) -> bool:
     return any(tag in tags for tag in path.split("."))

@@ -21,6 +21,7 @@ from keyhole.archive.answer import Archive
 from keyhole.dicom.query import SearchQuery
 from keyhole.gateway.dicomjson import MEDIA_TYPE, Item, items
 from keyhole.gateway.rewrite import text
+from keyhole.gateway.scoping import UID_TAGS
 
 LIFE: Final = 600.0
 """Seconds for which a place is believed: instances go, and hardly ever move to another study."""
@@ -28,7 +29,6 @@ LIFE: Final = 600.0
 MOST: Final = 50_000
 """Places remembered, of some 150 bytes each."""
 
-_UIDS = ("0020000D", "0020000E", "00080018")
 Path = tuple[str, ...]
 
 
@@ -45,7 +45,7 @@ class Places:
 
     def learn(self, archive: str, described: Item) -> None:
         """Remember where the instance is that the archive *described*, if it said so itself."""
-        path = tuple(text(described, tag) or "" for tag in _UIDS)
+        path = tuple(text(described, tag) or "" for tag in UID_TAGS)
         if all(path):
             self._remember(_key(archive, path[:2]))
             self._remember(_key(archive, path))
@@ -88,14 +88,14 @@ async def _asked(archive: Archive, path: Path) -> bool:
 
     Metadata are what the file itself says. A search for one instance costs Orthanc 2.7 times as much.
     """
-    if len(path) < len(_UIDS):
+    if len(path) < len(UID_TAGS):
         some = await _first(archive, _listing(path), SearchQuery(limit=1).encode(None))
-        uid = "" if some is None else text(some, _UIDS[-1]) or ""
+        uid = "" if some is None else text(some, UID_TAGS[-1]) or ""
         if not is_uid(uid):
             return False
         path = (*path, uid)
     found = await _first(archive, f"{_listing(path[:2])}/{path[2]}/metadata", "")
-    return found is not None and [text(found, tag) for tag in _UIDS] == list(path)
+    return found is not None and [text(found, tag) for tag in UID_TAGS] == list(path)
 
 
 def _listing(path: Path) -> str:

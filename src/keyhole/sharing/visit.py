@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime, timedelta
 
 from keyhole.access.decision import Reason
@@ -13,8 +12,6 @@ IDLE = timedelta(minutes=30)
 LONGEST = timedelta(hours=12)
 CODE_LASTS = timedelta(seconds=60)
 COOKIE = "keyhole_visit"
-
-_BEARER = re.compile(r"khv_([a-z2-7]{16})_([a-z2-7]{32})")
 
 
 def begin(share: Share, visit_id: str, secret: Secret, now: datetime) -> Visit:
@@ -66,9 +63,3 @@ def over(visit: Visit, share: Share | None, now: datetime) -> Reason | None:
 def bearer(visit: Visit, secret: Secret) -> str:
     """The value of ``Authorization: Bearer`` for programs."""
     return f"khv_{visit.id}_{secret.reveal()}"
-
-
-def parse_bearer(token: str) -> tuple[str, Secret] | None:
-    """The visit id and secret in a bearer; None when it is no visit's."""
-    match = _BEARER.fullmatch(token)
-    return None if match is None else (match[1], Secret(match[2]))

@@ -42,9 +42,6 @@ class Lineage(Protocol):
 Find = Callable[[str, Scope, bytes], Awaitable[list[dict[str, Any]]]]
 """Search one archive's studies (name, scope, raw query)."""
 
-Pair = tuple[Resource, str]
-"""A study or series, and Orthanc's name for it."""
-
 
 @dataclass(frozen=True, slots=True)
 class Naming:
