@@ -70,7 +70,7 @@ test-quick: wheel
 test-e2e: wheel servers viewer
 	@PYTHONPATH=$(WHEEL) KEYHOLE_WHEEL=$(WHEEL) $(BIN)/python -m pytest -q -n 2 --dist loadfile -m e2e
 
-mutants: setup build/mutants/installed ## change what decides in small ways, and see whether a test notices (20 to 30 minutes)
+mutants: setup build/mutants/installed ## change what decides in small ways, and see whether a test notices (half an hour)
 	@PYTHONPATH=$(CURDIR)/build/mutants nice -n 19 $(BIN)/python scripts/mutants.py
 
 build/mutants/installed: scripts/mutants.lock
