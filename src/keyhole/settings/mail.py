@@ -58,11 +58,11 @@ class MailSettings(BaseModel):
         None, description="folder of `NAME.html`, the templates that Orthanc Explorer 2 offers for mail"
     )
 
+    _with_smtp_user = field_validator("smtp_password")(values.together("smtp_user"))
+
     @field_validator("smtp_password")
     @classmethod
-    def _with_smtp_user(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        if "smtp_user" in info.data and (value is None) is not (info.data["smtp_user"] is None):
-            raise Conflict("and KEYHOLE_SMTP_USER are needed together")
+    def _not_readable_on_the_way(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         clear = info.data.get("smtp_security") is Security.NONE
         if value is not None and clear and not values.is_loopback(info.data.get("smtp_host") or "localhost"):
             raise Conflict("could be read on the way: set KEYHOLE_SMTP_SECURITY to starttls or tls")

@@ -153,12 +153,7 @@ class Settings(PluginSettings, OidcSettings, MailSettings):
         )
         return {self.archive_name: default, **self.archives}
 
-    @field_validator("archive_password")
-    @classmethod
-    def _with_user(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        if "archive_user" in info.data and (value is None) is not (info.data["archive_user"] is None):
-            raise Conflict("and KEYHOLE_ARCHIVE_USER are needed together")
-        return value
+    _with_user = field_validator("archive_password")(values.together("archive_user"))
 
     @field_validator("archives")
     @classmethod
@@ -178,12 +173,7 @@ class Settings(PluginSettings, OidcSettings, MailSettings):
         check_way(info.data, forced=value)
         return value
 
-    @field_validator("tls_key")
-    @classmethod
-    def _with_certificate(cls, value: Path | None, info: ValidationInfo) -> Path | None:
-        if "tls_cert" in info.data and (value is None) is not (info.data["tls_cert"] is None):
-            raise Conflict("and KEYHOLE_TLS_CERT are needed together")
-        return value
+    _with_certificate = field_validator("tls_key")(values.together("tls_cert"))
 
     @field_validator("public_url")
     @classmethod

@@ -132,33 +132,10 @@ class PluginSettings(BaseModel):
         " `http://meddream-token-service:8088/v3/generate`; needs `KEYHOLE_PLUGIN_MEDDREAM_URL`",
     )
 
-    @field_validator("plugin_password")
-    @classmethod
-    def _with_plugin_user(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        if "plugin_user" in info.data and (value is None) is not (info.data["plugin_user"] is None):
-            raise Conflict("and KEYHOLE_PLUGIN_USER are needed together")
-        return value
-
-    @field_validator("plugin_meddream_password")
-    @classmethod
-    def _with_meddream_user(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        if "plugin_meddream_user" in info.data and (value is None) is not (info.data["plugin_meddream_user"] is None):
-            raise Conflict("and KEYHOLE_PLUGIN_MEDDREAM_USER are needed together")
-        return value
-
-    @field_validator("plugin_meddream_token_url")
-    @classmethod
-    def _with_meddream_url(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if "plugin_meddream_url" in info.data and (value is None) is not (info.data["plugin_meddream_url"] is None):
-            raise Conflict("and KEYHOLE_PLUGIN_MEDDREAM_URL are needed together")
-        return value
-
-    @field_validator("plugin_legacy_until")
-    @classmethod
-    def _with_legacy_secret(cls, value: datetime | None, info: ValidationInfo) -> datetime | None:
-        if "plugin_legacy_secret" in info.data and (value is None) is not (info.data["plugin_legacy_secret"] is None):
-            raise Conflict("and KEYHOLE_PLUGIN_LEGACY_SECRET are needed together")
-        return value
+    _with_plugin_user = field_validator("plugin_password")(values.together("plugin_user"))
+    _with_meddream_user = field_validator("plugin_meddream_password")(values.together("plugin_meddream_user"))
+    _with_meddream_url = field_validator("plugin_meddream_token_url")(values.together("plugin_meddream_url"))
+    _with_legacy_secret = field_validator("plugin_legacy_until")(values.together("plugin_legacy_secret"))
 
     @field_validator("plugin_callers")
     @classmethod

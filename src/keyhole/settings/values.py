@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.policy import EmailPolicy
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationInfo
 
 from keyhole.sharing.token import TYPES, Opens
 
+T = TypeVar("T")
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _DURATION = re.compile(r"([0-9]{1,6})([dhm])")
@@ -41,6 +42,17 @@ class Conflict(ValueError):
         """*problem* completes the sentence that begins with the setting's name."""
         super().__init__(problem)
         self.about = about
+
+
+def together(other: str) -> Callable[[T, ValidationInfo], T]:
+    """A validator: the setting and *other* are needed together. What *other* lacks itself is told of it."""
+
+    def both(value: T, info: ValidationInfo) -> T:
+        if other in info.data and (value is None) is not (info.data[other] is None):
+            raise Conflict(f"and KEYHOLE_{other.upper()} are needed together")
+        return value
+
+    return both
 
 
 def parse_duration(text: str) -> timedelta:
