@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -95,7 +96,8 @@ def show(
     ] = None,
 ) -> None:
     """Print the roles in force as JSON, as `keyhole roles put` takes it."""
-    speech.give(session(context).at_desk(lambda desk: desk.role_version(operator(), version)).dump())
+    found = session(context).at_desk(lambda desk: desk.role_version(operator(), version))
+    speech.give(json.dumps(json.loads(found.dump()), ensure_ascii=False, indent=2))  # to be read, and changed
 
 
 @roles.command()
