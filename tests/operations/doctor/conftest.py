@@ -20,6 +20,7 @@ def place(environment: Path, tmp_path_factory: pytest.TempPathFactory, monkeypat
     table.write_text("1 0 8:1 / / rw - ext4 /dev/sda1 rw\n")
     monkeypatch.setattr(mounts, "TABLE", table)
     monkeypatch.setattr(archives, "own_addresses", tuple)
+    monkeypatch.setenv("KEYHOLE_PUBLIC_URL", f"http://127.0.0.1:{free_port()}")
     for name in ("BIND", "STAFF_BIND", "INTERNAL_BIND"):
         monkeypatch.setenv(f"KEYHOLE_{name}", f"127.0.0.1:{free_port()}")
     monkeypatch.setenv("KEYHOLE_VIEWER", str(environment / "no viewer"))
