@@ -66,9 +66,10 @@ test-quick: wheel
 	@PYTHONPATH=$(WHEEL) KEYHOLE_WHEEL=$(WHEEL) $(BIN)/python -m pytest -q -n auto -m "not e2e" \
 	  $(addprefix --ignore=,$(CORE))
 
-# By file: tests of one file share their servers and their browser.
+# By file: tests of one file share their servers and their browser. What drives a browser runs in processes of its own.
 test-e2e: wheel servers viewer
-	@PYTHONPATH=$(WHEEL) KEYHOLE_WHEEL=$(WHEEL) $(BIN)/python -m pytest -q -n 2 --dist loadfile -m e2e
+	@PYTHONPATH=$(WHEEL) KEYHOLE_WHEEL=$(WHEEL) $(BIN)/python -m pytest -q -n 2 --dist loadfile -m "e2e and not browser"
+	@PYTHONPATH=$(WHEEL) KEYHOLE_WHEEL=$(WHEEL) $(BIN)/python -m pytest -q -n 2 --dist loadfile -m "e2e and browser"
 
 mutants: setup build/mutants/installed ## change what decides in small ways, and see whether a test notices (half an hour)
 	@PYTHONPATH=$(CURDIR)/build/mutants nice -n 19 $(BIN)/python scripts/mutants.py

@@ -30,9 +30,13 @@ FLAGS = (
 ARCHIVES = ("folder", "orthanc_debian", "orthanc_trixie")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put what needs a browser last: once its driver runs, so does its loop, and no other can in this thread."""
-    items.sort(key=lambda item: "driver" in getattr(item, "fixturenames", ()))
+    """Mark what needs a browser and put it last: once its driver runs, so does its loop, and no other can beside it."""
+    for item in items:
+        if "driver" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.browser)
+    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
 
 
 @pytest.fixture(scope="session")
