@@ -61,6 +61,15 @@ def test_the_second_start_prints_the_same_links(start: Callable[[], Result], ser
     assert first.out == second.out
 
 
+def test_its_settings_are_its_owners_alone(start: Callable[[], Result], served: list[Settings], tmp_path: Path) -> None:
+    config = tmp_path / "a demo" / "keyhole.toml"
+    start()
+    assert config.stat().st_mode & 0o777 == 0o600
+    config.chmod(0o644)
+    start()
+    assert config.stat().st_mode & 0o777 == 0o600
+
+
 def test_what_is_set_for_a_real_keyhole_is_left_alone(
     start: Callable[[], Result], served: list[Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:

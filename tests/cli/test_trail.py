@@ -128,6 +128,34 @@ def test_in_a_narrow_terminal_no_line_is_longer_than_it(
     assert f"visit:{VISIT} from 192.0.2.7\n" in out
 
 
+def test_a_restore_and_a_share_of_orthancs_are_told_in_words(environment: Path, here: Run) -> None:
+    restored = {
+        "made_at": "2026-03-01T11:00:00+00:00",
+        "rows": "19",
+        "rows_before": "21",
+        "visits_ended": "1",
+        "live_again": "0",
+        "stricter": "known",
+        "trail": "whole",
+    }
+    made = {"server_id": "orthanc-1"}
+    asyncio.run(
+        _append(
+            [
+                Record(at=NOON, event=Event.RESTORED, subject="user:root", detail=restored),
+                Record(at=NOON, event=Event.SHARE_CREATED, subject="plugin:orthanc", share=SHARE, detail=made),
+                Record(at=NOON, event=Event.SHARE_CREATED, subject="plugin:orthanc", detail={"server_id": ""}),
+            ]
+        )
+    )
+    told, named, nameless = (" ".join(line.split()) for line in here(["trail"], "").out.splitlines()[1:4])
+    for words in ("backup of 2026-03-01 11:00", "19 rows, 21 before", "1 visit ended", "0 shares live again"):
+        assert words in told
+    assert "what came after it is known" in told
+    assert named.endswith("asked for by orthanc-1")
+    assert nameless.endswith("plugin:orthanc")
+
+
 def test_what_strangers_send_cannot_steer_the_terminal(happened: Path, here: Run) -> None:
     assert "\x1b" not in here(["trail"], "").out + here(["trail", "--json"], "").out
 

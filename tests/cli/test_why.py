@@ -111,3 +111,12 @@ def test_a_wrong_secret_tells_nothing_of_the_share(opened: tuple[Share, Visit, S
     text = asyncio.run(link())
     told = here(["why", "GET", "/dicom-web/studies", "--link", "-"], text.replace(share.id, other)).out.splitlines()
     assert told[:2] == ["refused (wrong-secret): GET /dicom-web/studies", "as nobody"]
+
+
+def test_an_answer_that_could_hold_nothing_is_told_to_be_empty(environment: Path, here: Run) -> None:
+    told = here(["why", "GET", "/dicom-web/studies", "--as", "role:nurse"], "").out.splitlines()
+    assert told == [
+        "allowed: search all of main",
+        "as role:nurse",
+        "the answer is empty: nothing was granted that it could hold",
+    ]

@@ -89,6 +89,8 @@ def _configured(folder: Path, bind: str, staff_bind: str) -> Path:
         wanted["viewer"] = os.environ["KEYHOLE_VIEWER"]
     config = folder / "keyhole.toml"
     # A JSON string is a TOML basic string (TOML 1.0, String).
+    config.touch(mode=0o600)
+    config.chmod(0o600)  # of a demonstration before as well
     config.write_text("".join(f"{name} = {json.dumps(text)}\n" for name, text in wanted.items()), encoding="utf-8")
     return config
 

@@ -142,6 +142,13 @@ _DETAILS: Mapping[str, Callable[[str], str]] = {
     "max_visits": lambda text: "" if text == "unlimited" else speech.plural(int(text), "opening"),
     "more_visits": lambda text: speech.plural(int(text), "more opening", "more openings"),
     "new_link": lambda _: "a new link",
+    "server_id": lambda text: f"asked for by {text}" if text else "",
+    "made_at": lambda text: f"backup of {_time_in(text)}",
+    "rows": lambda text: speech.plural(int(text), "row"),
+    "rows_before": lambda text: f"{text} before",
+    "visits_ended": lambda text: f"{speech.plural(int(text), 'visit')} ended",
+    "live_again": lambda text: f"{speech.plural(int(text), 'share')} live again",
+    "stricter": lambda text: f"what came after it is {text}",
 }
 
 

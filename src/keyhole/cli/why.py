@@ -61,11 +61,11 @@ class Answer:
         return None if self.reason is None else next_step(self.reason, self.found)
 
     @property
-    def within(self) -> tuple[Target, ...]:
-        """What the answer is cut to, if it is."""
+    def within(self) -> tuple[Target, ...] | None:
+        """What the answer is cut to, maybe nothing; None when it is whole."""
         ask, decision = self.found.ask, self.found.decision
         if ask is None or isinstance(decision, Deny) or decision.scope.covers(ask.resource):
-            return ()
+            return None
         return tuple(sorted(decision.scope.targets, key=str))
 
     @property
@@ -199,8 +199,8 @@ def _lines(answer: Answer) -> Iterator[str]:
         yield f"because {answer.because}"
     if answer.next:
         yield f"next: {answer.next}"
-    if answer.within:
-        yield "the answer is cut to"
+    if answer.within is not None:
+        yield "the answer is cut to" if answer.within else "the answer is empty: nothing was granted that it could hold"
         yield from (f"  {_target(target)}" for target in answer.within)
     for said, grants in groupby(answer.grants, _said):
         yield said
@@ -249,7 +249,7 @@ def _tell_json(answer: Answer) -> None:
             "asked": answer.asked,
             "action": ask and ask.action,
             "resource": ask and str(ask.resource),
-            "within": [str(target) for target in answer.within],
+            "within": [str(target) for target in answer.within or ()],
             "grants": grants,
         }
     )

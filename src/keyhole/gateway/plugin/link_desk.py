@@ -84,7 +84,7 @@ class LinkDesk:
         expires_at = self._ends(caller, kind, order, now)
         if not caller.calls_itself(order.server_id):
             self._refuse(caller, Reason.BAD_CREDENTIAL, client)
-            raise NotAllowed(Reason.BAD_CREDENTIAL, "this Orthanc calls itself otherwise")
+            raise NotAllowed(Reason.BAD_CREDENTIAL, "its WebServiceIdentifier is not the server id that is set here")
         self._demand(caller, kind, (Resource.whole(caller.archive),), client)
         reach = scope(Action.SEARCH, caller.as_subject(), caller.grants(), now)
         found = await self.naming.resolve(caller.archive, reach, order.resources or ())

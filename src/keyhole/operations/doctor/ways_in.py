@@ -48,7 +48,8 @@ def strangers(facts: ArchiveFacts) -> Iterator[Finding]:
         yield note(
             "archive-beyond",
             f"archive {facts.name} can be reached from other machines as well: {_told(facts.beyond)}",
-            "it refuses who shows no credentials; guessing them is all that it takes to go around Keyhole",
+            "it refuses who shows no credentials; guessing them is all that it takes to go around Keyhole, but for an "
+            'Orthanc with "RemoteAccessAllowed": false, which refuses everybody there',
             "bind it to 127.0.0.1, or close its port to all but Keyhole",
         )
 
