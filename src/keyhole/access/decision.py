@@ -37,6 +37,9 @@ class Reason(StrEnum):
     WITHDRAWN = "withdrawn"
     USED_UP = "used-up"
     WRONG_SECRET = "wrong-secret"  # noqa: S105 - a reason, not a secret
+    ANSWERS_NEEDED = "answers-needed"
+    WRONG_ANSWER = "wrong-answer"
+    LOCKED = "locked"
     # circumstances
     TOO_MANY = "too-many"
     SLOW_READER = "slow-reader"
@@ -136,6 +139,8 @@ class Event(StrEnum):
     SHARE_CREATED = "share-created"
     SHARE_CHANGED = "share-changed"
     SHARE_WITHDRAWN = "share-withdrawn"
+    SHARE_LOCKED = "share-locked"
+    """One wrong answer too many: the link opens nothing until there is a new one."""
     LINK_SHOWN = "link-shown"
     VISIT_PREPARED = "visit-prepared"
     VISIT_BEGUN = "visit-begun"

@@ -5,11 +5,12 @@ The rules about links and visits are in :mod:`keyhole.sharing`; these are the ro
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
 
+from keyhole.access.condition import NO_CONDITIONS, Conditions
 from keyhole.access.grant import Grant
 from keyhole.access.resource import Action, Level, Resource
 from keyhole.access.subject import Kind, Subject
@@ -19,12 +20,15 @@ class ShareKind(StrEnum):
     """What a share allows."""
 
     VIEW = "view"
+    VIEW_RENDERED = "view-rendered"
+    """Pictures only, in the built-in viewer: neither files nor pixel data leave."""
     DOWNLOAD = "download"
 
 
 ALLOWS = MappingProxyType(
     {
         ShareKind.VIEW: frozenset({Action.SEARCH, Action.RETRIEVE, Action.RENDER}),
+        ShareKind.VIEW_RENDERED: frozenset({Action.SEARCH, Action.RENDER}),
         ShareKind.DOWNLOAD: frozenset({Action.SEARCH, Action.RETRIEVE, Action.RENDER, Action.DOWNLOAD}),
     }
 )
@@ -47,6 +51,24 @@ class Origin(StrEnum):
     """By the service that answered the plugin before; known since its token was first shown."""
 
 
+class Priors(StrEnum):
+    """Which studies of the patient a share holds besides those that were named when it was made."""
+
+    NONE = "none"
+    PRESENT = "present"
+    """All that the archive had when the share was made."""
+    FUTURE = "future"
+    """Also those that come later: looked for whenever the link is opened."""
+
+
+@dataclass(frozen=True, slots=True)
+class PatientName:
+    """A patient as DICOM names one: PatientID (0010,0020) and IssuerOfPatientID (0010,0021), which may be empty."""
+
+    id: str = field(repr=False)
+    issuer: str = field(default="", repr=False)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
     """A grant to whoever holds a link.
@@ -56,6 +78,14 @@ class Share:
 
     ``token_type`` is what Orthanc's plugin asked for, when it did; ``bearer``: its token opens the share there, beside
     the link. ``orthanc_ids`` are Orthanc's names of ``resources``, in their order, as far as they are known.
+
+    ``attempts`` counts answers to ``conditions`` that were taken up since the link was made, ``passed`` those that were
+    right; both only grow, until a new link begins them at zero. What is under way counts as wrong until it is known to
+    be right. ``tried_at`` is when the last was taken up, ``locked_at`` when there had been one wrong answer too many.
+
+    ``mail_to`` is the recipient's address and ``notify`` the sender's, each alone; ``language`` is the recipient's (a
+    BCP 47 tag). ``paper`` is a keyed digest of the code for paper, when there is one. ``patient`` is whose studies
+    ``priors`` adds; None where it adds none.
     """
 
     id: str
@@ -80,6 +110,17 @@ class Share:
     token_type: str | None = None
     bearer: bool = False
     orthanc_ids: tuple[str, ...] = ()
+    conditions: Conditions = NO_CONDITIONS
+    attempts: int = 0
+    passed: int = 0
+    tried_at: datetime | None = None
+    locked_at: datetime | None = None
+    mail_to: str | None = None
+    notify: str | None = None
+    language: str | None = None
+    paper: bytes | None = field(default=None, repr=False)
+    priors: Priors = Priors.NONE
+    patient: PatientName | None = None
 
     def __post_init__(self) -> None:
         """Refuse a share of nothing, of whole archives or patients, or across archives."""
@@ -91,6 +132,12 @@ class Share:
             raise ValueError("a share that can never be opened")
         if self.orthanc_ids and len(self.orthanc_ids) != len(self.resources):
             raise ValueError("Orthanc's names are those of the resources, one for each")
+        if self.bearer and self.conditions:
+            raise ValueError("a token that opens a share by itself would go around its conditions")
+        if self.conditions.mail_code and self.mail_to is None:
+            raise ValueError("a code is mailed to somebody")
+        if (self.patient is None) is not (self.priors is Priors.NONE):
+            raise ValueError("priors are those of a patient")
 
     @property
     def principal(self) -> str:
@@ -122,7 +169,10 @@ class ShareChange:
     """What to change of a share, in one step; what is None stays.
 
     ``more_visits`` raises the limit (a share without limit keeps none); ``new_link_key`` ends the present link and
-    derives the next generation from that key; ``withdrawn_at`` never moves an earlier withdrawal.
+    derives the next generation from that key, begins the count of attempts anew and opens the lock; ``withdrawn_at``
+    never moves an earlier withdrawal. ``conditions`` replace those before, as a whole, and ``paper`` the code for
+    paper: both are derived from the link's key, so that who makes a new link gives them anew or loses ``paper``.
+    ``resources`` replace those before.
     """
 
     expires_at: datetime | None = None
@@ -132,6 +182,12 @@ class ShareChange:
     note: str | None = None
     new_link_key: str | None = None
     withdrawn_at: datetime | None = None
+    conditions: Conditions | None = None
+    mail_to: str | None = None
+    notify: str | None = None
+    language: str | None = None
+    paper: bytes | None = field(default=None, repr=False)
+    resources: tuple[Resource, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
