@@ -13,6 +13,7 @@ from keyhole.settings.mail import MailSettings
 from keyhole.settings.model import ArchiveSettings, Settings
 from keyhole.settings.oidc import OidcSettings
 from keyhole.settings.plugin import PluginCaller, PluginSettings
+from keyhole.settings.sharing import SharingSettings
 from keyhole.settings.sources import PREFIX, TABLES, is_secret
 
 _HEAD = """# Settings
@@ -46,6 +47,9 @@ _OIDC = """
 _MAIL = """
 ## Mail
 """
+_SHARING = """
+## What recipients are asked for
+"""
 _REACH = """
 ## Who can reach a listener
 
@@ -61,7 +65,8 @@ A trusted proxy sets `X-Forwarded-For` or `Forwarded`, and removes the other one
 
 def reference() -> str:
     """The whole page."""
-    apart = PluginSettings.model_fields.keys() | OidcSettings.model_fields.keys() | MailSettings.model_fields.keys()
+    mixed_in = (PluginSettings, OidcSettings, MailSettings, SharingSettings)
+    apart = {name for model in mixed_in for name in model.model_fields}
     own = {name: field for name, field in Settings.model_fields.items() if name not in apart}
     rows = [*_table(Settings, own, PREFIX), _ARCHIVES, *_table(ArchiveSettings, ArchiveSettings.model_fields), _PLUGIN]
     rows += [*_table(Settings, PluginSettings.model_fields, PREFIX), _CALLERS]
@@ -71,6 +76,8 @@ def reference() -> str:
         *_table(Settings, OidcSettings.model_fields, PREFIX),
         _MAIL,
         *_table(Settings, MailSettings.model_fields, PREFIX),
+        _SHARING,
+        *_table(Settings, SharingSettings.model_fields, PREFIX),
     ]
     return "\n".join([_HEAD, *rows, _REACH])
 

@@ -200,6 +200,13 @@ def folder(path: Path) -> Path:
     return absolute(path)
 
 
+def terms(path: Path) -> Path:
+    """A folder with the terms in English at least."""
+    if not (absolute(path) / "en.txt").is_file():
+        raise ValueError("is not a folder with a file en.txt")
+    return absolute(path)
+
+
 def existing_file(path: Path) -> Path:
     """A file that is there."""
     if not absolute(path).is_file():
