@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # What the tests import: the built wheel, unpacked, in front of everything else on the path.
 WHEEL := $(CURDIR)/build/wheel
 
-.PHONY: help setup demo serve check lint format test test-quick test-e2e wheel servers viewer mutants bench lock clean
+.PHONY: help setup demo serve check lint format test test-quick test-e2e wheel servers viewer messages mutants bench lock clean
 
 help: ## list these tasks
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -70,6 +70,9 @@ test-quick: wheel
 test-e2e: wheel servers viewer
 	@PYTHONPATH=$(WHEEL) KEYHOLE_WHEEL=$(WHEEL) $(BIN)/python -m pytest -q -n 2 --dist loadfile -m "e2e and not browser"
 	@PYTHONPATH=$(WHEEL) KEYHOLE_WHEEL=$(WHEEL) $(BIN)/python -m pytest -q -n 2 --dist loadfile -m "e2e and browser"
+
+messages: setup ## bring the texts of every language in step with the code, and say what is to be translated
+	@PYTHONPATH=src $(BIN)/python scripts/messages.py
 
 mutants: setup build/mutants/installed ## change what decides in small ways, and see whether a test notices (half an hour)
 	@PYTHONPATH=$(CURDIR)/build/mutants nice -n 19 $(BIN)/python scripts/mutants.py
