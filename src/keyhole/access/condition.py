@@ -46,3 +46,11 @@ class Conditions:
 
 
 NO_CONDITIONS = Conditions()
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """That a share's conditions were met: which ones, and the nonce of the mailed code, when one was asked for."""
+
+    conditions: Conditions
+    code: str | None = None

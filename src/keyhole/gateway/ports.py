@@ -8,12 +8,12 @@ other.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from keyhole.access.condition import Conditions
+from keyhole.access.condition import Answered
 from keyhole.access.decision import Reason, Record
+from keyhole.access.limit import Bucket
 from keyhole.access.mail import Mail, MailCode
 from keyhole.access.role_book import RoleBook
 from keyhole.access.share import ApiKey, Share, ShareChange, Visit
@@ -130,26 +130,6 @@ class Visits(Protocol):
 
     async def end_visit(self, visit_id: str, now: datetime, record: Record) -> None:
         """End a visit; the first end stands."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """That a share's conditions were met: which ones, and the nonce of the mailed code, when one was asked for."""
-
-    conditions: Conditions
-    code: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Bucket:
-    """How often something may be done by somebody: *at_once*, and one more in each *every*.
-
-    ``name`` holds no address in the clear: it is kept.
-    """
-
-    name: str
-    at_once: int
-    every: timedelta
 
 
 class Limits(Protocol):
