@@ -11,8 +11,6 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from email.errors import MessageError
-from email.headerregistry import Address
 from email.message import EmailMessage
 from html import unescape
 from typing import Protocol
@@ -29,6 +27,8 @@ from keyhole.gateway.ledger import Ledger
 from keyhole.gateway.plugin.caller import Caller
 from keyhole.gateway.plugin.templates import Templates
 from keyhole.gateway.plugin.tokens import Tokens
+from keyhole.gateway.post.address import address
+from keyhole.gateway.post.message import message
 from keyhole.gateway.throttle import Throttle
 from keyhole.sharing import link
 
@@ -37,10 +37,8 @@ MAILS_PER_SECOND = 1 / 20
 """What each Orthanc may send: a mailing list is not what this is for."""
 
 MOST_RECIPIENTS = 10
-_TITLE_LONGEST = 200
 _CONTENT_LONGEST = 200_000
 _SEPARATORS = re.compile(r"[;,\s]+")
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _LINK = re.compile(r"/s/([a-z2-7]{16})#([a-z2-7]{35})")
 _TOKEN = re.compile(r"kht_[a-z2-7]{16}_[a-z2-7]{32}")
 _INLINE = frozenset({"a", "b", "br", "code", "em", "i", "s", "span", "strong", "sub", "sup", "u"})
@@ -96,12 +94,11 @@ class Mailing:
         recipients = self._recipients(order.destination_email or "")
         content = self._cleaned(order.email_content or "")
         share = await self._shared(content, caller)
-        title = _CONTROLS.sub(" ", order.email_title or "").strip()[:_TITLE_LONGEST]
         wait = self.throttle.take(caller.name, len(recipients), self.now())
         if wait:
             raise Refused(f"too many mails were sent: try again in {round(wait) or 1} seconds")
-        whole = self.templates.laid_out(order.layout_template, content)
-        each = (self._post(_message(self, to, title, whole, content), to, share, caller, client) for to in recipients)
+        mails = self._messages(recipients, order, content)
+        each = (self._post(mail, to, share, caller, client) for to, mail in mails.items())
         failed = [error for error in await asyncio.gather(*each, return_exceptions=True) if error is not None]
         unforeseen = next((error for error in failed if not isinstance(error, MailFailed)), None)
         if unforeseen is not None:
@@ -116,18 +113,7 @@ class Mailing:
             raise Refused("a mail needs a recipient")
         if len(names) > MOST_RECIPIENTS:
             raise Refused(f"a mail has at most {MOST_RECIPIENTS} recipients")
-        return [self._recipient(name) for name in names]
-
-    def _recipient(self, text: str) -> str:
-        try:
-            address = Address(addr_spec=text)
-        except (MessageError, ValueError, IndexError):  # the parser of addresses stumbles over some of what is none
-            raise Refused("one of the recipients is not an address") from None
-        if not (address.username and address.domain and address.addr_spec.isascii()) or _CONTROLS.search(text):
-            raise Refused("one of the recipients is not an address")
-        if self.domains and address.domain.lower() not in self.domains:
-            raise Refused(f"mail may go to {', '.join(sorted(self.domains))} only")
-        return address.addr_spec
+        return [address(name, self.domains) for name in names]
 
     def _cleaned(self, content: str) -> str:
         if len(content) > _CONTENT_LONGEST:
@@ -158,7 +144,15 @@ class Mailing:
                 return of
         raise Refused("the mail has no link in it that opens something: put the link of the share into its text")
 
-    async def _post(self, message: EmailMessage, recipient: str, share: Share, caller: Caller, client: Client) -> None:
+    def _messages(self, recipients: Sequence[str], order: MailOrder, content: str) -> dict[str, EmailMessage]:
+        title, text = order.email_title or "", _as_text(content)
+        html = self.templates.laid_out(order.layout_template, content)
+        return {
+            to: message(sender=self.sender, reply_to=self.reply_to, to=to, subject=title, text=text, html=html)
+            for to in recipients
+        }
+
+    async def _post(self, mail: EmailMessage, recipient: str, share: Share, caller: Caller, client: Client) -> None:
         sent = Record(
             at=self.now(),
             event=Event.MAIL_SENT,
@@ -170,23 +164,10 @@ class Mailing:
         )
         await self.ledger.write(sent)
         try:
-            await self.post.send(message)
+            await self.post.send(mail)
         except MailFailed:
             await self.ledger.write(replace(sent, event=Event.FAILURE, detail={"what": "the mail was not taken"}))
             raise
-
-
-def _message(mailing: Mailing, recipient: str, title: str, whole: str, content: str) -> EmailMessage:
-    message = EmailMessage()
-    message["From"] = mailing.sender
-    message["To"] = recipient
-    message["Subject"] = title
-    if mailing.reply_to is not None:
-        message["Reply-To"] = mailing.reply_to
-    message["Auto-Submitted"] = "auto-generated"
-    message.set_content(_as_text(content))
-    message.add_alternative(whole, subtype="html")
-    return message
 
 
 def _as_text(content: str) -> str:

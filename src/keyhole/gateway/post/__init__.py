@@ -1,0 +1,1 @@
+"""Mail to recipients and notices to senders: what each says, and the queue that it waits in."""
