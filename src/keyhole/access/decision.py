@@ -40,6 +40,8 @@ class Reason(StrEnum):
     ANSWERS_NEEDED = "answers-needed"
     WRONG_ANSWER = "wrong-answer"
     LOCKED = "locked"
+    MAIL_OFF = "mail-off"
+    TERMS_OFF = "terms-off"
     # circumstances
     TOO_MANY = "too-many"
     SLOW_READER = "slow-reader"

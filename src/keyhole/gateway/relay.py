@@ -32,6 +32,9 @@ STATUS: Mapping[Reason, int] = {
     Reason.NOT_YET: 401,
     Reason.USED_UP: 401,
     Reason.WRONG_SECRET: 404,
+    Reason.LOCKED: 401,
+    Reason.ANSWERS_NEEDED: 403,
+    Reason.WRONG_ANSWER: 403,
     Reason.CONFLICTING_CREDENTIALS: 400,
     Reason.NOT_CANONICAL: 400,
     Reason.BAD_QUERY: 400,
@@ -51,6 +54,8 @@ STATUS: Mapping[Reason, int] = {
     Reason.ARCHIVE_TIMEOUT: 504,
     Reason.STORE_FAILED: 503,
     Reason.PROVIDER_FAILED: 503,
+    Reason.MAIL_OFF: 503,
+    Reason.TERMS_OFF: 503,
     Reason.FAULT: 500,
 }
 """The status a stranger gets for each reason below the DICOMweb roots (PS3.18 sections 8.5 and 8.11)."""
