@@ -232,7 +232,7 @@ MOMENTS = {
     "before the place is taken": ("keyhole.store.stricter", "end_visits", 1, OLD),
     "before the heads are promised": ("keyhole.store.portable", "head_of", 1, OLD),
     "after the heads are promised": ("keyhole.store.heads", "promise", 1, OLD),
-    "before the heads begin anew": ("keyhole.app", "migrate", 1, NEW),
+    "before the heads begin anew": ("keyhole.app", "check_schema", 1, NEW),
     "while the heads begin anew": ("keyhole.store.heads", "_set_aside", 1, NEW),
     "after one head has begun anew": ("keyhole.store.heads", "_write", 2, NEW),
     "after both heads have": ("keyhole.store.heads", "_write", 3, NEW),

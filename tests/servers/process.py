@@ -3,28 +3,51 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import itertools
 import os
-import secrets
 import signal
 import socket
 import subprocess
+import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Self
 
 _STOPS_WITHIN = 15
 
 
-def free_port() -> int:
-    """A TCP port of the loopback that nobody uses now.
+_PORTS = range(10_200, 30_200)
+"""Below those that the system gives to clients, so that none takes one while a server that is started again is down,
+and above 10080, which browsers refuse (WHATWG Fetch section 2.9)."""
 
-    Below those that the system gives to clients, so that none takes it while a server that is started again is down.
-    """
+_AT_A_TIME = 200
+
+
+@cache
+def _own_ports() -> Iterator[int]:
+    """Ports that no other test process on this machine takes, round and round; given back when this process ends."""
+    folder = Path(tempfile.gettempdir()) / "keyhole-test-ports"
+    folder.mkdir(exist_ok=True)
+    for first in _PORTS[::_AT_A_TIME]:
+        held = os.open(folder / str(first), os.O_RDWR | os.O_CREAT)
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(held)
+        else:
+            return itertools.cycle(range(first, first + _AT_A_TIME))
+    raise AssertionError("every port is taken by other tests")
+
+
+def free_port() -> int:
+    """A TCP port of the loopback that nobody uses now, and no other test is about to."""
     while True:
         with contextlib.suppress(OSError), socket.socket() as probe:
-            probe.bind(("127.0.0.1", 10_000 + secrets.randbelow(20_000)))
+            probe.bind(("127.0.0.1", next(_own_ports())))
             return int(probe.getsockname()[1])
 
 
