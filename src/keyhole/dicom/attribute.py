@@ -179,9 +179,11 @@ _ROWS = """
 00209421:LO:DimensionDescriptionLabel 00209450:SQ:PatientOrientationInFrameSequence 00209453:LO:FrameLabel
 00209518:US:AcquisitionIndex 00209529:SQ:ContributingSOPInstancesReferenceSequence 00209536:US:ReconstructionIndex
 00280002:US:SamplesPerPixel 00280004:CS:PhotometricInterpretation 00280008:IS:NumberOfFrames 00280010:US:Rows
-00280011:US:Columns 00280030:DS:PixelSpacing 00280100:US:BitsAllocated 00280101:US:BitsStored
+00280011:US:Columns 00280030:DS:PixelSpacing 00280034:IS:PixelAspectRatio 00280100:US:BitsAllocated
+00280101:US:BitsStored
 00280301:CS:BurnedInAnnotation 00280302:CS:RecognizableVisualFeatures 00280304:UI:ReferencedColorPaletteInstanceUID
 00281050:DS:WindowCenter 00281051:DS:WindowWidth 00281052:DS:RescaleIntercept 00281053:DS:RescaleSlope
+00281056:CS:VOILUTFunction
 00281199:UI:PaletteColorLookupTableUID 00281214:UI:LargePaletteColorLookupTableUID 00282110:CS:LossyImageCompression
 00282112:DS:LossyImageCompressionRatio 0032000A:CS:StudyStatusID 00321031:SQ:RequestingPhysicianIdentificationSequence
 00321032:PN:RequestingPhysician 00321033:LO:RequestingService 00321034:SQ:RequestingServiceCodeSequence
@@ -247,6 +249,18 @@ PatientState Occupation AdditionalPatientHistory PatientSexNeutered ServiceEpiso
 
 ABOVE_SERIES: frozenset[str] = frozenset(BY_KEYWORD[keyword].tag for keyword in _ABOVE_SERIES.split())
 """Tags that are the same in all series of a study: those of patient and study (PS3.3 C.7.1 and C.7.2)."""
+
+_TO_LOOK_AT = """
+SpecificCharacterSet StudyInstanceUID StudyDate StudyTime StudyDescription ModalitiesInStudy
+NumberOfStudyRelatedSeries NumberOfStudyRelatedInstances SeriesInstanceUID SeriesNumber SeriesDescription
+SeriesDate SeriesTime Modality BodyPartExamined Laterality NumberOfSeriesRelatedInstances SOPClassUID SOPInstanceUID
+InstanceNumber InstanceAvailability ImagePositionPatient ImageOrientationPatient SliceLocation
+PhotometricInterpretation NumberOfFrames Rows Columns PixelSpacing PixelAspectRatio WindowCenter WindowWidth
+VOILUTFunction
+"""
+
+TO_LOOK_AT: frozenset[str] = frozenset(BY_KEYWORD[keyword].tag for keyword in _TO_LOOK_AT.split())
+"""Tags that a list of pictures takes: which there are, in which order, and how to show them. Nothing about a person."""
 
 OF_PATIENT = frozenset({"00201200", "00201202", "00201204"})
 OF_STUDY = frozenset({"00080061", "00080062", "00080063", "00201206", "00201208"})

@@ -17,7 +17,7 @@ from keyhole.dicom.orthanc_call import OrthancQuery
 from keyhole.dicom.query import RetrieveQuery, SearchQuery
 from keyhole.dicom.route import Kind, Match, Refusal
 from keyhole.errors import ArchiveFailed, Refused
-from keyhole.gateway import dicomjson, media, multipart, scoping
+from keyhole.gateway import dicomjson, media, multipart, pictures, scoping
 from keyhole.gateway.answer import Answer, no_images
 from keyhole.gateway.asking import SearchRefused
 from keyhole.gateway.dicomjson import Item
@@ -48,7 +48,7 @@ class Order:
     ``public_root`` is the caller's own DICOMweb root, which every link in the answer is to begin with. ``body`` is
     what to store, of ``content_type``. ``held`` is everything to which the caller may do this: a path that leads
     astray matters to whoever does not hold it all. ``resource`` is what was asked for, which a name of Orthanc's does
-    not say.
+    not say. ``pictures_only``: what leaves are pictures, and what it takes to list them (:mod:`.pictures`).
     """
 
     archive: str
@@ -61,6 +61,7 @@ class Order:
     body: AsyncIterator[bytes] | None = None
     held: Scope = field(default_factory=Scope)
     resource: Resource | None = None
+    pictures_only: bool = False
 
 
 Fetch = Callable[[Order], AbstractAsyncContextManager[Answer]]
@@ -111,7 +112,8 @@ class Fetcher:
             raise Unanswerable(accept.reason)
         links = Links(source.archive.root, order.public_root, order.found.path())
         if isinstance(order.query, SearchQuery):
-            yield await _searched(source, order, order.query, links)
+            search = pictures.searched(order.query) if order.pictures_only else order.query
+            yield await _searched(source, order, search, links)
         elif kind is Kind.STORE:
             async with _stored(source.archive, order, accept) as answer:
                 yield await _receipt(answer, links, order.found.ids.get("study"))
@@ -120,10 +122,12 @@ class Fetcher:
                 yield whole
         else:
             await self._verify(source, order)
+            if order.pictures_only and isinstance(order.query, RetrieveQuery):
+                order.query = pictures.rendered(order.query)
             path, query = _target(order.found, order.query, source.capabilities)
             async with source.archive.get(path, query, accept) as answer:
                 _judge(answer.status)
-                yield self._retrieved(answer, order, links)
+                yield self._retrieved(_pictured(answer, order), order, links)
 
     async def _verify(self, source: Source, order: Order) -> None:
         """Refuse what is not where its path says, unless the archive does so, or the caller holds it all anyway.
@@ -183,9 +187,18 @@ async def _searched(source: Source, order: Order, query: SearchQuery, links: Lin
     except SearchRefused as refused:
         raise Unanswerable(refused.reason) from None
     path_study = order.found.ids.get("study")
-    for item in result.items:
+    found = pictures.listed(result.items) if order.pictures_only else result.items
+    for item in found:
         links.rewrite(item, path_study or text(item, scoping.UID_TAGS[0]))
-    return Answer(body=_array(_each(result.items)), content_type=dicomjson.MEDIA_TYPE, foreign=result.foreign)
+    return Answer(body=_array(_each(found)), content_type=dicomjson.MEDIA_TYPE, foreign=result.foreign)
+
+
+def _pictured(answer: ArchiveAnswer, order: Order) -> ArchiveAnswer:
+    """*answer* as it may pass for whoever may have no more than pictures."""
+    judged = pictures.judged(order.found.route.kind, answer) if order.pictures_only else answer
+    if isinstance(judged, Refusal):
+        raise Unanswerable(judged.reason)
+    return judged
 
 
 def _unnamed(answer: ArchiveAnswer, order: Order, links: Links) -> Answer:

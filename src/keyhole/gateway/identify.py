@@ -33,6 +33,11 @@ class Holder:
     visit: Visit | None = None
     archive: str | None = None
 
+    @property
+    def pictures_only(self) -> bool:
+        """Whether this is a visit that may look at pictures and may have nothing of what they are made of."""
+        return self.subject.kind is Kind.VISIT and Action.RETRIEVE not in self.subject.ceiling
+
     @staticmethod
     def of_visit(visit: Visit, share: Share | None) -> Holder:
         """The holder of *visit*, which belongs to *share* if to any."""

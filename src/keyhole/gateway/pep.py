@@ -156,6 +156,7 @@ class Gateway:
             body=None if reading else body_of(receive),
             resource=question.ask.resource,
             held=held,
+            pictures_only=holder.pictures_only,
         )
         name = holder.subject.name
         try:

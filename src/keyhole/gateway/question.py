@@ -82,6 +82,9 @@ class Understanding:
         archive = _place(request, holder, self.default_archive)
         if isinstance(archive, Unasked):
             return archive
+        if holder.pictures_only:
+            # Its pictures are the stored values as often as not, and its lists tell of the patient.
+            return Unasked(Reason.CEILING, detail="a visit of pictures only is answered in DICOMweb alone")
         lineage = self.lineages.get(archive)
         if lineage is None:
             return Unasked(Reason.UNKNOWN_ROUTE, detail="this archive is not reached as Orthanc")
