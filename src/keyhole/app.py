@@ -281,10 +281,10 @@ class Process:
             now=now,
         )
         token = None if settings.metrics_token is None else Secret(settings.metrics_token.get_secret_value())
-        pages = PublicPages(settings.public_url)
+        pages = PublicPages(settings.public_url, settings.frame_ancestors)
         asked_by_orthanc = _plugin(settings, base, current)
         apps: dict[str, ASGIApp] = {
-            "public": public_app(openings, ViewerFiles(settings.viewer), gateway, pages, now),
+            "public": public_app(openings, ViewerFiles(settings.viewer, pages.framing), gateway, pages, now),
             "staff": staff(base.desk, decisions, identity, base.ledger.refuse, settings.archive_name),
             "internal": Internal(Readiness(current, base.archives.sources), self._metrics, token, asked_by_orthanc),
         }

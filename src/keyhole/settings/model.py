@@ -20,6 +20,7 @@ from pydantic import (
 from pydantic.config import JsonDict
 
 from keyhole.settings import values
+from keyhole.settings.frames import FrameSettings, check_frames
 from keyhole.settings.mail import MailSettings
 from keyhole.settings.oidc import OidcSettings, check_way
 from keyhole.settings.plugin import PluginSettings
@@ -68,7 +69,7 @@ class ArchiveSettings(BaseModel):
         return value
 
 
-class Settings(PluginSettings, OidcSettings, MailSettings, SharingSettings):
+class Settings(PluginSettings, OidcSettings, MailSettings, SharingSettings, FrameSettings):
     """Everything that can be set. The order matters: a check between settings stands at the last of them."""
 
     archive: _ArchiveRoot = Field(description="DICOMweb root of the archive, or a folder of DICOM files")
@@ -170,8 +171,9 @@ class Settings(PluginSettings, OidcSettings, MailSettings, SharingSettings):
 
     @field_validator("insecure_http")
     @classmethod
-    def _providers_are_who_they_are(cls, value: bool, info: ValidationInfo) -> bool:  # noqa: FBT001 - pydantic's
+    def _others_are_who_they_are(cls, value: bool, info: ValidationInfo) -> bool:  # noqa: FBT001 - pydantic's
         check_way(info.data, forced=value)
+        check_frames(info.data, forced=value)
         return value
 
     _with_certificate = field_validator("tls_key")(values.together("tls_cert"))

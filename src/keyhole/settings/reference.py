@@ -9,6 +9,7 @@ from datetime import timedelta
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from keyhole.settings.frames import FrameSettings
 from keyhole.settings.mail import MailSettings
 from keyhole.settings.model import ArchiveSettings, Settings
 from keyhole.settings.oidc import OidcSettings
@@ -50,6 +51,11 @@ _MAIL = """
 _SHARING = """
 ## What recipients are asked for
 """
+_FRAMES = """
+## Inside other pages
+
+[How to show links in a portal](../how-to/frames.md).
+"""
 _REACH = """
 ## Who can reach a listener
 
@@ -65,7 +71,7 @@ A trusted proxy sets `X-Forwarded-For` or `Forwarded`, and removes the other one
 
 def reference() -> str:
     """The whole page."""
-    mixed_in = (PluginSettings, OidcSettings, MailSettings, SharingSettings)
+    mixed_in = (PluginSettings, OidcSettings, MailSettings, SharingSettings, FrameSettings)
     apart = {name for model in mixed_in for name in model.model_fields}
     own = {name: field for name, field in Settings.model_fields.items() if name not in apart}
     rows = [*_table(Settings, own, PREFIX), _ARCHIVES, *_table(ArchiveSettings, ArchiveSettings.model_fields), _PLUGIN]
@@ -78,6 +84,8 @@ def reference() -> str:
         *_table(Settings, MailSettings.model_fields, PREFIX),
         _SHARING,
         *_table(Settings, SharingSettings.model_fields, PREFIX),
+        _FRAMES,
+        *_table(Settings, FrameSettings.model_fields, PREFIX),
     ]
     return "\n".join([_HEAD, *rows, _REACH])
 

@@ -39,6 +39,18 @@ def from_elsewhere(request: Request, origin: str) -> bool:
     return headers.get("origin", origin) != origin
 
 
+def made_to_load(request: Request, *, in_frames: bool) -> bool:
+    """Whether a page of another origin makes a browser load this, as a picture or a script, say, or with ``fetch``.
+
+    Going here is not that: by a link, or, *in_frames*, in a frame (Fetch Metadata, ``Sec-Fetch-Dest``).
+    """
+    headers = request.headers
+    if headers.get("sec-fetch-site", "none") in ("same-origin", "none"):
+        return False
+    goes_here = ("document", "iframe", "frame") if in_frames else ("document",)
+    return headers.get("sec-fetch-mode") != "navigate" or headers.get("sec-fetch-dest") not in goes_here
+
+
 def is_form(request: Request) -> bool:
     """Whether a plain HTML form was sent, whose sender is to be shown a page."""
     return _media_type(request) == _FORM

@@ -21,7 +21,7 @@ from keyhole.gateway.openings import Look, NotYet, Opened, Shown
 from keyhole.sharing.link import parse_link, parse_secret
 from keyhole.sharing.viewer import OHIF
 from keyhole.sharing.visit import COOKIE
-from keyhole.web import words
+from keyhole.web import cookies, words
 from keyhole.web.incoming import fields, from_elsewhere, is_form
 from keyhole.web.pages import PublicPages, refused, render
 
@@ -111,6 +111,8 @@ class Landing:
     async def _fields(self, request: Request) -> dict[str, str] | str:
         if from_elsewhere(request, self._settings.origin):
             return Reason.CROSS_SITE
+        if cookies.hopeless(request, self._settings):
+            return words.COOKIES_OFF
         return await fields(request)
 
     async def _secret(self, request: Request) -> tuple[str, str] | str:
@@ -143,15 +145,9 @@ class Landing:
                 "expires_at": visit.ends_at.isoformat(),
             }
             answer = JSONResponse(content, 201, {"location": path})
-        answer.set_cookie(
-            COOKIE,
-            opened.secret.reveal(),
-            max_age=max(1, int((visit.ends_at - self._now()).total_seconds())),
-            path=path,
-            secure=self._settings.https,
-            httponly=True,
-            samesite="lax",
-        )
+        lasts = max(1, int((visit.ends_at - self._now()).total_seconds()))
+        value = opened.secret.reveal()
+        cookies.give(answer, request, self._settings, name=COOKIE, value=value, path=path, seconds=lasts)
         return answer
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from datetime import datetime
-from importlib import resources
 from urllib.parse import urlsplit
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
 from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, Response
@@ -18,12 +17,15 @@ from keyhole.access.decision import Reason
 from keyhole.errors import ArchiveFailed, ArchiveTimeout, KeyholeError
 from keyhole.gateway import fault
 from keyhole.gateway.relay import Begun
+from keyhole.language import LANGUAGES, Language
 from keyhole.web import words
 from keyhole.web.incoming import is_form
+from keyhole.web.reader import VARY, language_of, on_site, site_of
+from keyhole.web.site import PLAIN, Site
 
 _CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self'; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    "form-action 'self'; base-uri 'none'; "
 )
 _OFF = (
     "accelerometer", "autoplay", "camera", "display-capture", "encrypted-media", "fullscreen",
@@ -40,22 +42,20 @@ _OVER_HTTPS = {
     "cross-origin-opener-policy": "same-origin",  # over plain http it does nothing but complain in the console
     "strict-transport-security": "max-age=63072000",
 }
-_STATIC = {
-    "favicon.svg": "image/svg+xml",
-    "keyhole.css": "text/css; charset=utf-8",
-    "landing.js": "text/javascript; charset=utf-8",
-    "page.js": "text/javascript; charset=utf-8",
-    "visit.js": "text/javascript; charset=utf-8",
-}
-
 ROBOTS = "User-agent: *\nDisallow: /s/\nDisallow: /v/\nDisallow: /o\n"
 
 
 @dataclass(frozen=True, slots=True)
 class PublicPages:
-    """What the public pages must know. ``public_url`` is the address that links begin with."""
+    """What the public pages must know.
+
+    ``public_url`` is the address that links begin with; ``frame_ancestors`` are the origins of the pages that may show
+    them in a frame; ``site`` is whose they are.
+    """
 
     public_url: str
+    frame_ancestors: tuple[str, ...] = ()
+    site: Site = PLAIN
 
     @property
     def https(self) -> bool:
@@ -71,22 +71,50 @@ class PublicPages:
         return f"{parts.scheme}://{parts.hostname}{port}"
 
     @property
+    def framing(self) -> str:
+        """Which pages may show ours in a frame (CSP Level 3 section 6.4.2)."""
+        return "frame-ancestors " + (" ".join(self.frame_ancestors) or "'none'")
+
+    @property
+    def in_frames(self) -> bool:
+        """Whether a visit may begin inside the page of another site: what that takes of cookies is https only."""
+        return self.https and bool(self.frame_ancestors)
+
+    @property
     def root(self) -> str:
         """The public URL without a slash at its end."""
         return self.public_url.rstrip("/")
 
 
-def _day(date: str) -> str:
+@pass_context
+def _day(context: Context, date: str) -> str:
     """DICOM's YYYYMMDD as people read it; nothing for what is no date."""
     try:
-        return f"{datetime.strptime(date, '%Y%m%d'):%-d %B %Y}"  # noqa: DTZ007 - a day has no zone
+        day = datetime.strptime(date, "%Y%m%d").date()  # noqa: DTZ007 - a day has no zone
     except ValueError:
         return ""
+    return _reading(context).day(day)
 
 
-def _moment(time: datetime) -> str:
+@pass_context
+def _moment(context: Context, time: datetime) -> str:
     """A time for those whose browser cannot tell it in their own zone."""
-    return f"{time:%-d %B %Y, %H:%M} UTC"
+    return _reading(context).moment(time)
+
+
+@pass_context
+def _gettext(context: Context, text: str) -> str:
+    return _reading(context).gettext(text)
+
+
+@pass_context
+def _ngettext(context: Context, one: str, many: str, count: int) -> str:
+    return _reading(context).ngettext(one, many, count)
+
+
+def _reading(context: Context) -> Language:
+    language: Language = context["language"]
+    return language
 
 
 def _environment() -> Environment:
@@ -96,32 +124,44 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        extensions=["jinja2.ext.i18n"],
     )
+    environment.policies["ext.i18n.trimmed"] = True
+    # In new style what is filled in is escaped, and the text itself, which is ours, is not.
+    environment.install_gettext_callables(_gettext, _ngettext, newstyle=True)  # type: ignore[attr-defined]
     environment.filters.update(day=_day, moment=_moment)
+    environment.globals.update(LANGUAGES=tuple(map(Language, LANGUAGES)))
     return environment
 
 
 _TEMPLATES = _environment()
 
 
-def render(template: str, **values: object) -> str:
-    """The page that *template* makes of *values*; every value is escaped."""
-    return _TEMPLATES.get_template(template).render(**values)
+def render(template: str, language: Language, site: Site, **values: object) -> str:
+    """The page that *template* makes of *values* in *language*, on *site*; every value is escaped."""
+    return _TEMPLATES.get_template(template).render(language=language, site=site, **values)
 
 
-def message(word: str) -> Response:
+def page(request: Request, template: str, status: int = 200, **values: object) -> Response:
+    """The page that *template* makes of *values* for whoever sent *request*."""
+    text = render(template, language_of(request), site_of(request), **values)
+    return HTMLResponse(text, status, {"vary": VARY})
+
+
+def message(request: Request, word: str) -> Response:
     """A page that says one thing from :data:`keyhole.web.words.WORDS`, with its status."""
-    said = words.words(word)
-    page = render("message.html", title=said.title, text=said.text)
-    return HTMLResponse(page, said.status, _with_status(said.status))
+    said = words.said(word, language_of(request))
+    answer = page(request, "message.html", said.status, title=said.title, text=said.text)
+    answer.headers.update(_with_status(said.status))
+    return answer
 
 
-def refused(request: Request, word: str, **more: str) -> Response:
+def refused(request: Request, word: str, **more: object) -> Response:
     """What *word* is to the sender of *request*: a page for a form, a problem for a program."""
     if request.method in ("GET", "HEAD") or is_form(request):
-        return message(word)
-    answer = words.problem(word, **more)
-    answer.headers.update(_with_status(answer.status_code))
+        return message(request, word)
+    answer = words.problem(word, language_of(request), **more)
+    answer.headers.update({"vary": VARY, **_with_status(answer.status_code)})
     return answer
 
 
@@ -134,41 +174,16 @@ def _with_status(status: int) -> dict[str, str]:
     }.get(status, {})
 
 
-class Static:
-    """Our own files, by exact name, held in memory."""
-
-    def __init__(self) -> None:
-        """Read them."""
-        folder = resources.files("keyhole.web").joinpath("static")
-        self._files = {name: folder.joinpath(name).read_bytes() for name in _STATIC}
-
-    async def file(self, request: Request) -> Response:
-        """One of them; validated again each time, so that no page meets a script of another version."""
-        return self._answer(request, request.path_params["name"])
-
-    async def favicon(self, request: Request) -> Response:
-        """What browsers ask for unasked."""
-        return self._answer(request, "favicon.svg")
-
-    def _answer(self, request: Request, name: str) -> Response:
-        content = self._files.get(name)
-        if content is None:
-            return message(words.NOT_FOUND)
-        headers = {"cache-control": "no-cache", "etag": f'"{hashlib.sha256(content).hexdigest()[:20]}"'}
-        if headers["etag"] in request.headers.get("if-none-match", ""):
-            return Response(status_code=304, headers=headers)
-        return Response(content, media_type=_STATIC[name], headers=headers)
-
-
 class Guarded:
     """Every answer with its headers, and breakage as an answer."""
 
     def __init__(self, app: ASGIApp, settings: PublicPages) -> None:
         """Stand before *app*."""
         self._app = app
+        self._site = settings.site
         self._headers = {
             "cache-control": "no-store",
-            "content-security-policy": _CSP,
+            "content-security-policy": _CSP + settings.framing,
             "permissions-policy": ", ".join(f"{feature}=()" for feature in _OFF),
             **_ALWAYS,
             **(_OVER_HTTPS if settings.https else {}),
@@ -176,6 +191,7 @@ class Guarded:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. What *app* sets itself stands."""
+        scope = on_site(scope, self._site)
 
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -11,8 +11,9 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from keyhole.access.decision import Reason
 from keyhole.web import words
-from keyhole.web.incoming import canonical
+from keyhole.web.incoming import canonical, made_to_load
 from keyhole.web.landing import Landing, Openings
 from keyhole.web.pages import ROBOTS, Guarded, PublicPages, Static, message, refused
 from keyhole.web.viewer import ROUTES, ViewerFiles
@@ -48,11 +49,15 @@ class _Pages:
         self, openings: Openings, viewer: ViewerFiles, settings: PublicPages, now: Callable[[], datetime]
     ) -> None:
         self._viewer = viewer
+        self._in_frames = settings.in_frames
         self._router = Router(_routes(openings, viewer, settings, now), redirect_slashes=False, default=self._others)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not canonical(scope["raw_path"]) or _for_a_service_worker(scope):
             await message(words.NOT_FOUND)(scope, receive, send)
+            return
+        if scope["raw_path"].startswith(b"/v/") and made_to_load(Request(scope), in_frames=self._in_frames):
+            await message(Reason.CROSS_SITE)(scope, receive, send)
             return
         # Routed by what was received, whatever the server made of it: canonical paths have nothing to decode.
         await self._router({**scope, "path": scope["raw_path"].decode("ascii"), "root_path": ""}, receive, send)

@@ -27,7 +27,7 @@ _CSP = (
     "default-src 'none'; script-src 'self' 'unsafe-eval' 'wasm-unsafe-eval' {inline}blob:; worker-src 'self' blob:; "
     "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; "
     "connect-src 'self' blob: data:; object-src 'self' blob:; frame-src 'self' blob:; media-src 'self' blob:; "
-    "manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "manifest-src 'self'; base-uri 'none'; form-action 'none'; {framing}"
 )
 """Measured: without ``unsafe-eval`` JPEG 2000 and JPEG-LS do not decode. Scripts in the page itself pass by hash."""
 
@@ -53,8 +53,8 @@ def _constants() -> dict[str, _Constant]:
 class ViewerFiles:
     """A plain ASGI application. One per worker; *folder* is read when it is made."""
 
-    def __init__(self, folder: Path) -> None:
-        """Serve what :func:`keyhole.web.install_viewer.install_viewer` left in *folder*."""
+    def __init__(self, folder: Path, framing: str = "frame-ancestors 'none'") -> None:
+        """Serve what :func:`keyhole.web.install_viewer.install_viewer` left in *folder*, framed as *framing* says."""
         manifest = Manifest.read(folder)
         self._folder = folder / FILES
         self._files: Mapping[str, File] = manifest.files if manifest is not None and manifest.current else {}
@@ -62,7 +62,7 @@ class ViewerFiles:
         self._kept: dict[tuple[str, str], bytes] = {}
         self._room = _KEPT_IN_ALL
         inline = "".join(f"{source} " for source in manifest.inline_scripts) if manifest is not None else ""
-        self.csp = _CSP.format(inline=inline)
+        self.csp = _CSP.format(inline=inline, framing=framing)
 
     @property
     def installed(self) -> bool:

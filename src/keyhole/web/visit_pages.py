@@ -12,7 +12,7 @@ from keyhole.gateway.client import client_of
 from keyhole.gateway.openings import Shown
 from keyhole.sharing.viewer import OHIF
 from keyhole.sharing.visit import COOKIE
-from keyhole.web import words
+from keyhole.web import cookies, words
 from keyhole.web.incoming import from_elsewhere
 from keyhole.web.landing import Openings
 from keyhole.web.pages import PublicPages, message, refused, render
@@ -82,9 +82,7 @@ class VisitPages:
         answer = HTMLResponse(render("done.html")) if refusal is None else message(refusal.reason)
         if refusal is None:
             answer.headers["clear-site-data"] = '"cache", "storage"'
-            answer.delete_cookie(
-                COOKIE, path=f"/v/{visit}/", secure=self._settings.https, httponly=True, samesite="lax"
-            )
+            cookies.take(answer, self._settings, name=COOKIE, path=f"/v/{visit}/")
         return answer
 
     async def expired(self, request: Request) -> Response:

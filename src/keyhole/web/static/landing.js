@@ -1,12 +1,15 @@
 // The secret is in the address's fragment, which browsers keep to themselves. It is sent in a body: first to learn what
 // to show, then, when a person says so, to open the images. Until that has worked the address stays as it is, so that
 // reloading and opening the link elsewhere go on working.
+import { cookies } from "./frame.js";
 import { checkWebgl, moment } from "./page.js";
 
 const page = document.querySelector("main");
 const opensAtOnce = "code" in page.dataset;
 const button = document.getElementById("open");
 const form = document.getElementById("paste");
+const elsewhere = document.getElementById("window");
+let kept = "ordinary";
 let asked = 0;
 
 function show(state) {
@@ -23,7 +26,7 @@ async function post(path, content) {
   try {
     const answer = await fetch(path, {
       method: "POST",
-      headers: { "Content-Type": "application/json" },
+      headers: { "Content-Type": "application/json", ...(kept === "partitioned" && { "Keyhole-Framed": "yes" }) },
       body: JSON.stringify(content),
       credentials: "same-origin",
       cache: "no-store",
@@ -49,7 +52,12 @@ function secret() {
 
 async function look() {
   const turn = ++asked;
-  if (!navigator.cookieEnabled) return show("cookies-off");
+  kept = cookies();
+  if (kept === "off") return show("cookies-off");
+  if (kept === "window") {
+    elsewhere.href = location.href; // with its fragment; nothing has been opened yet
+    return show("new-window");
+  }
   if (!secret()) return show("paste");
   show("busy");
   if (opensAtOnce) return open();
