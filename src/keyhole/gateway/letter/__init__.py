@@ -1,0 +1,1 @@
+"""What is handed to recipients on paper: QR codes, and the letter."""
