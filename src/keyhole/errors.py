@@ -6,6 +6,7 @@ KeyholeError
 ├── StoreFailed        the database cannot be read or written now: nothing is released
 │   └── Stale          the generation could not be confirmed in time: nothing is decided
 ├── MailFailed         the mail server did not take a mail
+│   └── MailRefused    and says that it never will
 ├── ProviderFailed     the identity provider did not answer, or answered nonsense
 └── ArchiveFailed      the archive did not answer, or answered nonsense
     ├── ArchiveTimeout it took too long
@@ -48,6 +49,10 @@ class Stale(StoreFailed):
 
 class MailFailed(KeyholeError):
     """A mail was not taken. The text is fit for its sender: it names no address."""
+
+
+class MailRefused(MailFailed):
+    """A mail was refused for good (RFC 5321 section 4.2.1): to try again is of no use."""
 
 
 class ProviderFailed(KeyholeError):

@@ -10,7 +10,7 @@ from email.policy import SMTP
 
 import aiosmtplib
 
-from keyhole.errors import MailFailed
+from keyhole.errors import MailFailed, MailRefused
 
 _WHY: tuple[tuple[type[Exception], str], ...] = (
     (aiosmtplib.SMTPAuthenticationError, "it refuses the user or the password"),
@@ -24,6 +24,8 @@ _WHY: tuple[tuple[type[Exception], str], ...] = (
     (aiosmtplib.SMTPException, "it does not take the mail"),
 )
 """The narrower kinds first. What the server itself says is not repeated: it quotes addresses."""
+
+_PERMANENT = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +42,11 @@ class MailServer:
     """Seconds for one message."""
 
     async def send(self, message: EmailMessage) -> None:
-        """Return when the server has taken *message* for all its recipients; raise MailFailed with what to tell."""
+        """Return when the server has taken *message* for all its recipients; raise MailFailed with what to tell.
+
+        MailRefused when it says that it never will. After any other failure nobody knows for certain that it was not
+        taken: the connection may have been lost with the answer.
+        """
         try:
             async with asyncio.timeout(self.patience):
                 await aiosmtplib.send(
@@ -59,4 +65,23 @@ class MailServer:
             why = next((words for kind, words in _WHY if isinstance(error, kind)), None)
             if why is None:
                 raise
-            raise MailFailed(f"the mail server did not take the mail: {why}") from None
+            failed = MailRefused if _for_good(error) else MailFailed
+            raise failed(f"the mail server did not take the mail: {why}{_code(error)}") from None
+
+
+def _codes(error: Exception) -> list[int]:
+    """The reply codes (RFC 5321 section 4.2) that *error* is about, one for each recipient that was refused."""
+    if isinstance(error, aiosmtplib.SMTPRecipientsRefused):
+        return [each.code for each in error.recipients]
+    return [error.code] if isinstance(error, aiosmtplib.SMTPResponseException) else []
+
+
+def _code(error: Exception) -> str:
+    """The code for whoever looks into the server's log: all that is repeated of what it said."""
+    return "".join(f" ({code})" for code in _codes(error)[:1])
+
+
+def _for_good(error: Exception) -> bool:
+    """Whether it is the recipient or the mail itself that was refused, not the site, which can be mended."""
+    about_this_mail = isinstance(error, aiosmtplib.SMTPRecipientsRefused | aiosmtplib.SMTPDataError)
+    return about_this_mail and all(code >= _PERMANENT for code in _codes(error))

@@ -1,0 +1,102 @@
+"""What is to become of a mail whose time has come: what it was to say may not be so any more. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from keyhole.access.decision import Reason
+from keyhole.access.mail import Mail, MailCode, MailKind
+from keyhole.access.share import Share
+from keyhole.gateway.post.rows import ENDS_SOON
+from keyhole.sharing import visit
+
+_DROPPED = "dropped: "
+
+_CLOSED = {
+    Reason.WITHDRAWN: "the share was withdrawn",
+    Reason.EXPIRED: "the share has ended",
+    Reason.LOCKED: "the link was locked",
+    Reason.USED_UP: "the link was opened as often as it can be",
+}
+_NEW_LINK = "a new link was made"
+
+
+class MailState(StrEnum):
+    """How far a mail has come."""
+
+    WAITING = "waiting"
+    SENT = "sent"
+    """Taken by the mail server; what becomes of it there is told by mail, to who it is from."""
+    FAILED = "failed"
+    """Refused for good, or not sent in its time."""
+    DROPPED = "dropped"
+    """Of no use any more before it could be sent."""
+
+
+def state(mail: Mail) -> MailState:
+    """How far *mail* has come."""
+    if mail.sent_at is not None:
+        return MailState.SENT
+    if mail.failed_at is None:
+        return MailState.WAITING
+    return MailState.DROPPED if (mail.problem or "").startswith(_DROPPED) else MailState.FAILED
+
+
+def dropped(why: str) -> str:
+    """The problem of a mail that is not sent, because of *why*."""
+    return _DROPPED + why
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """It is to be sent, and tried again until *until*."""
+
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """Its time has not come after all, and comes at *due_at*."""
+
+    due_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """It is of no use any more, and why in words."""
+
+    why: str
+
+
+def fate(mail: Mail, share: Share | None, code: MailCode | None, now: datetime) -> Send | Later | Drop:
+    """What is to become of *mail* at *now*; *code* is the newest one of its share that was not used."""
+    if share is None:
+        return Drop("there is no such share")
+    why = _why_not(mail, share, code, now)
+    if why is not None:
+        return Drop(why)
+    if mail.kind is not MailKind.ENDING:
+        return Send(mail.give_up_at)
+    soon = share.expires_at - ENDS_SOON
+    return Later(soon) if now < soon else Send(share.expires_at)
+
+
+def _why_not(mail: Mail, share: Share, code: MailCode | None, now: datetime) -> str | None:
+    if mail.kind is MailKind.OPENED:  # it was, whatever has happened since
+        return None
+    if mail.kind is not MailKind.ENDING and mail.generation != share.generation:
+        return _NEW_LINK
+    if mail.kind is MailKind.CODE and (code is None or code.nonce != mail.nonce or now >= code.ends_at):
+        return "the code was used, has ended, or was replaced by a newer one"
+    closed = _closed(share, now)
+    still_true = closed is Reason.LOCKED and mail.kind is MailKind.LOCKED
+    return None if closed is None or still_true else _CLOSED.get(closed)
+
+
+def _closed(share: Share, now: datetime) -> Reason | None:
+    closed = visit.closed(share, now)
+    if closed in (Reason.WITHDRAWN, Reason.EXPIRED) or share.locked_at is None:
+        return closed
+    return Reason.LOCKED
