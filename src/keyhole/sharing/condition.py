@@ -12,7 +12,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 
 from keyhole.access.condition import ConditionName, Conditions
@@ -256,7 +256,7 @@ def after(tries: Tries, what: Happening, most: int, now: datetime) -> tuple[Trie
 
 def _taken_up(tries: Tries, most: int, now: datetime) -> tuple[Tries, Reason | None]:
     if tries.left(most) > 0:
-        return replace(tries, attempts=tries.attempts + 1, tried_at=now), None
-    if now < (tries.tried_at or datetime.min.replace(tzinfo=UTC)) + UNDER_WAY:
+        return replace(tries, attempts=tries.attempts + 1, tried_at=max(tries.tried_at or now, now)), None
+    if tries.tried_at is not None and now < tries.tried_at + UNDER_WAY:
         return tries, Reason.TOO_MANY
     return replace(tries, locked_at=now), Reason.LOCKED

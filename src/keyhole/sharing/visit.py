@@ -38,6 +38,8 @@ def closed(share: Share, now: datetime) -> Reason | None:
         return Reason.EXPIRED
     if share.not_before is not None and now < share.not_before:
         return Reason.NOT_YET
+    if share.locked_at is not None:
+        return Reason.LOCKED
     if share.max_visits is not None and share.visits >= share.max_visits:
         return Reason.USED_UP
     return None
