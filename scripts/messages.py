@@ -27,7 +27,7 @@ CATALOGUES = PACKAGE / "language"
 DOMAINS = {
     "pictures": ("*picture*",),
     "letter": ("*letter*", "*paper*"),
-    "mail": ("*mail*",),
+    "mail": ("*mail*", "gateway/post/*"),
     "pages": ("web/*",),
 }
 """Where the texts of each domain stand, below the package; the first pattern that fits a file has it."""

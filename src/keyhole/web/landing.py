@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Protocol, assert_never
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from keyhole.access.decision import Deny, Reason
 from keyhole.access.secret import is_id
@@ -22,8 +22,9 @@ from keyhole.sharing.link import parse_link, parse_secret
 from keyhole.sharing.viewer import OHIF
 from keyhole.sharing.visit import COOKIE
 from keyhole.web import cookies, words
+from keyhole.web.fixed import FixedPage
 from keyhole.web.incoming import fields, from_elsewhere, is_form
-from keyhole.web.pages import PublicPages, refused, render
+from keyhole.web.pages import PublicPages, refused
 
 _CODE = re.compile(r"[A-Za-z0-9]{16,64}")
 
@@ -60,17 +61,16 @@ class Landing:
         self._openings = openings
         self._settings = settings
         self._now = now
-        # Made once: no request can change a byte of them.
-        self._link_page = render("landing.html", words=words.WORDS)
-        self._code_page = render("code.html", words=words.WORDS)
+        self._link_page = FixedPage("landing.html", settings.site, said=words.said)
+        self._code_page = FixedPage("code.html", settings.site, said=words.said)
 
-    async def link_page(self, _: Request) -> Response:
-        """The landing page: the same bytes for every share id, existing or not."""
-        return HTMLResponse(self._link_page)
+    async def link_page(self, request: Request) -> Response:
+        """The landing page: the same bytes, in each language, for every share id, existing or not."""
+        return self._link_page.answer(request)
 
-    async def code_page(self, _: Request) -> Response:
+    async def code_page(self, request: Request) -> Response:
         """The page that redeems a code at once: a person has just asked for it elsewhere."""
-        return HTMLResponse(self._code_page)
+        return self._code_page.answer(request)
 
     async def look(self, request: Request) -> Response:
         """Tell the holder of the secret what to show. A form, which knows no second step, is sent on to it."""

@@ -160,6 +160,11 @@ def refused(request: Request, word: str, **more: object) -> Response:
     """What *word* is to the sender of *request*: a page for a form, a problem for a program."""
     if request.method in ("GET", "HEAD") or is_form(request):
         return message(request, word)
+    return problem(request, word, **more)
+
+
+def problem(request: Request, word: str, **more: object) -> Response:
+    """What *word* is to a program, in the language that it asks for."""
     answer = words.problem(word, language_of(request), **more)
     answer.headers.update({"vary": VARY, **_with_status(answer.status_code)})
     return answer

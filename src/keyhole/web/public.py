@@ -15,7 +15,9 @@ from keyhole.access.decision import Reason
 from keyhole.web import words
 from keyhole.web.incoming import canonical, made_to_load
 from keyhole.web.landing import Landing, Openings
-from keyhole.web.pages import ROBOTS, Guarded, PublicPages, Static, message, refused
+from keyhole.web.language_choice import LanguageChoice
+from keyhole.web.pages import ROBOTS, Guarded, PublicPages, message, refused
+from keyhole.web.static_files import Static
 from keyhole.web.viewer import ROUTES, ViewerFiles
 from keyhole.web.visit_pages import VisitPages
 
@@ -54,16 +56,17 @@ class _Pages:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not canonical(scope["raw_path"]) or _for_a_service_worker(scope):
-            await message(words.NOT_FOUND)(scope, receive, send)
+            await message(Request(scope), words.NOT_FOUND)(scope, receive, send)
             return
         if scope["raw_path"].startswith(b"/v/") and made_to_load(Request(scope), in_frames=self._in_frames):
-            await message(Reason.CROSS_SITE)(scope, receive, send)
+            await message(Request(scope), Reason.CROSS_SITE)(scope, receive, send)
             return
         # Routed by what was received, whatever the server made of it: canonical paths have nothing to decode.
         await self._router({**scope, "path": scope["raw_path"].decode("ascii"), "root_path": ""}, receive, send)
 
     async def _others(self, scope: Scope, receive: Receive, send: Send) -> None:
-        answer: ASGIApp = self._viewer if scope["path"] in self._viewer else message(words.NOT_FOUND)
+        ours = scope["path"] in self._viewer
+        answer: ASGIApp = self._viewer if ours else message(Request(scope), words.NOT_FOUND)
         await answer(scope, receive, send)
 
 
@@ -100,7 +103,8 @@ class _ByMethod:
 
 
 def _routes(openings: Openings, viewer: ViewerFiles, settings: PublicPages, now: Callable[[], datetime]) -> list[Route]:
-    landing, visit, static = Landing(openings, settings, now), VisitPages(openings, viewer, settings), Static()
+    landing, visit = Landing(openings, settings, now), VisitPages(openings, viewer, settings)
+    static = Static(settings.site)
     table = {
         "/": _ByMethod(GET=_to_links),
         "/s": _ByMethod(GET=landing.link_page, POST=landing.begin),
@@ -114,6 +118,7 @@ def _routes(openings: Openings, viewer: ViewerFiles, settings: PublicPages, now:
         "/v/{visit}/end": _ByMethod(POST=visit.end),
         "/v/{visit}/expired": _ByMethod(GET=visit.expired),
         **{f"/v/{{visit}}/{name}": _ByMethod(GET=visit.viewer) for name in ROUTES},
+        "/language": _ByMethod(POST=LanguageChoice(settings).choose),
         "/static/{name}": _ByMethod(GET=static.file),
         "/favicon.ico": _ByMethod(GET=static.favicon),
         "/robots.txt": _ByMethod(GET=_robots),

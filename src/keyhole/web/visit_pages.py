@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp
 
 from keyhole.access.decision import Deny, Reason
@@ -13,9 +13,10 @@ from keyhole.gateway.openings import Shown
 from keyhole.sharing.viewer import OHIF
 from keyhole.sharing.visit import COOKIE
 from keyhole.web import cookies, words
+from keyhole.web.fixed import FixedPage
 from keyhole.web.incoming import from_elsewhere
 from keyhole.web.landing import Openings
-from keyhole.web.pages import PublicPages, message, refused, render
+from keyhole.web.pages import PublicPages, message, page, problem, refused
 from keyhole.web.viewer import ViewerFiles
 
 
@@ -27,59 +28,56 @@ class VisitPages:
         self._openings = openings
         self._viewer = viewer
         self._settings = settings
-        self._expired_page = render("expired.html")
+        self._expired_page = FixedPage("expired.html", settings.site)
 
     async def front(self, request: Request) -> Response:
         """What was shared, and the way to the viewer."""
         visit = _visit(request)
         if visit is None:
-            return message(words.NOT_FOUND)
+            return message(request, words.NOT_FOUND)
         match await self._openings.shown(visit, request.scope["headers"], client_of(request.scope)):
             case Shown() as shown:
-                return HTMLResponse(render("visit.html", shown=shown, open=OHIF.open))
+                return page(request, "visit.html", shown=shown, open=OHIF.open)
             case Deny(reason):
-                return message(reason)
+                return message(request, reason)
 
     async def add_slash(self, request: Request) -> Response:
         """The cookie's path ends in a slash; whoever leaves it out is shown the way."""
         visit = _visit(request)
-        return message(words.NOT_FOUND) if visit is None else RedirectResponse(f"/v/{visit}/", 308)
+        return message(request, words.NOT_FOUND) if visit is None else RedirectResponse(f"/v/{visit}/", 308)
 
     async def viewer(self, request: Request) -> ASGIApp:
         """The viewer's page, while the visit lasts."""
         visit = _visit(request)
         if visit is None:
-            return message(words.NOT_FOUND)
+            return message(request, words.NOT_FOUND)
         if not self._viewer.installed:
-            return message(words.NO_VIEWER)
+            return message(request, words.NO_VIEWER)
         ended = await self._openings.lasts(visit, request.scope["headers"], present=True)
-        return self._viewer.page if ended is None else message(ended.reason)
+        return self._viewer.page if ended is None else message(request, ended.reason)
 
     async def here(self, request: Request) -> Response:
         """Whether the visit still runs. GET only asks; POST says that somebody is there."""
         visit = _visit(request)
         if visit is None:
-            return message(words.NOT_FOUND)
+            return message(request, words.NOT_FOUND)
         present = request.method == "POST"
         if present and from_elsewhere(request, self._settings.origin):
             return refused(request, Reason.CROSS_SITE)
         ended = await self._openings.lasts(visit, request.scope["headers"], present=present)
         if ended is None:
             return Response(status_code=204)
-        answer = words.problem(ended.reason)
-        if answer.status_code == 401:  # noqa: PLR2004 - RFC 9110 section 15.5.2
-            answer.headers["www-authenticate"] = 'Bearer realm="keyhole"'
-        return answer
+        return problem(request, ended.reason)
 
     async def end(self, request: Request) -> Response:
         """End the visit because its visitor is done, and leave nothing in the browser."""
         visit = _visit(request)
         if visit is None:
-            return message(words.NOT_FOUND)
+            return message(request, words.NOT_FOUND)
         if from_elsewhere(request, self._settings.origin):
-            return message(Reason.CROSS_SITE)
+            return message(request, Reason.CROSS_SITE)
         refusal = await self._openings.end(visit, request.scope["headers"], client_of(request.scope))
-        answer = HTMLResponse(render("done.html")) if refusal is None else message(refusal.reason)
+        answer = page(request, "done.html") if refusal is None else message(request, refusal.reason)
         if refusal is None:
             answer.headers["clear-site-data"] = '"cache", "storage"'
             cookies.take(answer, self._settings, name=COOKIE, path=f"/v/{visit}/")
@@ -87,7 +85,7 @@ class VisitPages:
 
     async def expired(self, request: Request) -> Response:
         """Where the viewer goes when it is told that the visit is over. The same bytes for every visit."""
-        return message(words.NOT_FOUND) if _visit(request) is None else HTMLResponse(self._expired_page)
+        return message(request, words.NOT_FOUND) if _visit(request) is None else self._expired_page.answer(request)
 
 
 def _visit(request: Request) -> str | None:

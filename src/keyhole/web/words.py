@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from starlette.responses import JSONResponse
 
 from keyhole.access.decision import Reason
+from keyhole.language import ENGLISH, Language
+from keyhole.language import later as _
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +32,7 @@ NO_VIEWER = "no-viewer"
 NOT_FOUND = "not-found"
 WRONG_METHOD = "wrong-method"
 
-_ASK = "Please ask whoever sent you the link"
-_NOT_HERE = (
+_NOT_HERE = _(
     "The images are not open in this browser. Perhaps they were opened in another browser or on another device, "
     "perhaps cookies are blocked or were cleared, or the visit is over. Please open the link that you were sent again."
 )
@@ -40,72 +41,118 @@ WORDS = MappingProxyType(
     {
         MISTYPED: Words(
             404,
-            "This link is not complete",
-            "Some characters are missing or wrong. Please open the link from the message you were sent, or copy it "
-            "again from its first to its last character.",
+            _("This link is not complete"),
+            _(
+                "Some characters are missing or wrong. Please open the link from the message you were sent, or copy it "
+                "again from its first to its last character."
+            ),
         ),
         Reason.WRONG_SECRET: Words(
             404,
-            "This link opens nothing",
-            f"It may have been replaced by a newer one. {_ASK} to send it again.",
+            _("This link opens nothing"),
+            _("It may have been replaced by a newer one. Please ask whoever sent you the link to send it again."),
         ),
         Reason.EXPIRED: Words(
-            410, "This link has expired", f"Links work for a limited time. {_ASK} to make it last longer."
+            410,
+            _("This link has expired"),
+            _("Links work for a limited time. Please ask whoever sent you the link to make it last longer."),
         ),
         Reason.WITHDRAWN: Words(
-            410, "This link was withdrawn", f"The images are no longer shared. {_ASK} if you still need them."
+            410,
+            _("This link was withdrawn"),
+            _("The images are no longer shared. Please ask whoever sent you the link if you still need them."),
         ),
         Reason.USED_UP: Words(
             410,
-            "This link has been used",
-            "It opens a limited number of times. If you opened it yourself, go back to that browser. If not, tell "
-            "whoever sent it to you: they can see when it was opened, and allow one more opening.",
+            _("This link has been used"),
+            _(
+                "It opens a limited number of times. If you opened it yourself, go back to that browser. If not, tell "
+                "whoever sent it to you: they can see when it was opened, and allow one more opening."
+            ),
         ),
-        Reason.NOT_YET: Words(403, "It is too early", "This link does not work yet. Please come back later."),
-        Reason.TOO_MANY: Words(429, "Too many tries", "Please wait some minutes, then try again."),
+        Reason.NOT_YET: Words(403, _("It is too early"), _("This link does not work yet. Please come back later.")),
+        Reason.LOCKED: Words(
+            410,
+            _("This link is locked"),
+            _(
+                "There were too many wrong answers, so it opens nothing any more. Please ask whoever sent it to you "
+                "for a new link."
+            ),
+        ),
+        Reason.ANSWERS_NEEDED: Words(
+            403,
+            _("Something is still missing"),
+            _("To see the images, please answer everything that is asked for."),
+        ),
+        Reason.WRONG_ANSWER: Words(
+            403,
+            _("That did not match"),
+            _("Please check what you entered. Nothing has been opened."),
+        ),
+        Reason.TOO_MANY: Words(429, _("Too many tries"), _("Please wait some minutes, then try again.")),
         Reason.CROSS_SITE: Words(
             403,
-            "This was not opened from here",
-            "The request came from another site and was refused. Please open the link that you were sent yourself.",
+            _("This was not opened from here"),
+            _("The request came from another site and was refused. Please open the link that you were sent yourself."),
         ),
         Reason.VISIT_ENDED: Words(
             410,
-            "This visit has ended",
-            "Visits end when they are not used for a while, and after some hours in any case. To see the images "
-            "again, please open the link that you were sent.",
+            _("This visit has ended"),
+            _(
+                "Visits end when they are not used for a while, and after some hours in any case. To see the images "
+                "again, please open the link that you were sent."
+            ),
         ),
-        Reason.NO_CREDENTIAL: Words(401, "Please open the link again", _NOT_HERE),
-        Reason.BAD_CREDENTIAL: Words(401, "Please open the link again", _NOT_HERE),
+        Reason.NO_CREDENTIAL: Words(401, _("Please open the link again"), _NOT_HERE),
+        Reason.BAD_CREDENTIAL: Words(401, _("Please open the link again"), _NOT_HERE),
         Reason.CONFLICTING_CREDENTIALS: Words(
-            400, "This browser holds two visits", "Please clear this site's cookies, then open the link again."
+            400,
+            _("This browser holds two visits"),
+            _("Please clear this site's cookies, then open the link again."),
         ),
-        Reason.STORE_FAILED: Words(503, "Something is wrong on our side", "Please try again in a minute."),
+        Reason.STORE_FAILED: Words(503, _("Something is wrong on our side"), _("Please try again in a minute.")),
         Reason.ARCHIVE_FAILED: Words(
-            502, "The images cannot be reached", "The archive does not answer as it should. Please try again later."
+            502,
+            _("The images cannot be reached"),
+            _("The archive does not answer as it should. Please try again later."),
         ),
         Reason.ARCHIVE_TIMEOUT: Words(
-            504, "The images cannot be reached", "The archive takes too long to answer. Please try again later."
+            504,
+            _("The images cannot be reached"),
+            _("The archive takes too long to answer. Please try again later."),
         ),
         TROUBLE: Words(
             500,
-            "Something is wrong on our side",
-            "Please check that you are online, and try again in a minute.",
+            _("Something is wrong on our side"),
+            _("Please check that you are online, and try again in a minute."),
         ),
         COOKIES_OFF: Words(
             400,
-            "Cookies are off",
-            "The images can only be shown when this site may keep one cookie while you look. Please allow cookies "
-            "for this site, then reload this page. Nothing has been opened yet.",
+            _("Cookies are off"),
+            _(
+                "The images can only be shown when this site may keep one cookie while you look. Please allow cookies "
+                "for this site, then reload this page. Nothing has been opened yet."
+            ),
         ),
         NO_VIEWER: Words(
-            503, "The viewer is missing", "It is not installed here yet. Please tell whoever sent you the link."
+            503,
+            _("The viewer is missing"),
+            _("It is not installed here yet. Please tell whoever sent you the link."),
         ),
-        NOT_FOUND: Words(404, "There is nothing here", "Please check the address, or open the link you were sent."),
-        WRONG_METHOD: Words(405, "This cannot be done here", "Please open the link that you were sent."),
-        BAD_REQUEST: Words(400, "This was not understood", "Please open the link that you were sent again."),
-        TOO_LARGE: Words(413, "This is too much", "What was sent is far longer than a link. Please copy it again."),
-        WRONG_TYPE: Words(415, "This was not understood", "Send JSON or a form (application/x-www-form-urlencoded)."),
-        TOO_SLOW: Words(408, "This took too long", "Please check that you are online, and try again."),
+        NOT_FOUND: Words(
+            404, _("There is nothing here"), _("Please check the address, or open the link you were sent.")
+        ),
+        WRONG_METHOD: Words(405, _("This cannot be done here"), _("Please open the link that you were sent.")),
+        BAD_REQUEST: Words(400, _("This was not understood"), _("Please open the link that you were sent again.")),
+        TOO_LARGE: Words(
+            413, _("This is too much"), _("What was sent is far longer than a link. Please copy it again.")
+        ),
+        WRONG_TYPE: Words(
+            415,
+            _("This was not understood"),
+            _("Send JSON or a form (application/x-www-form-urlencoded)."),
+        ),
+        TOO_SLOW: Words(408, _("This took too long"), _("Please check that you are online, and try again.")),
     }
 )
 
@@ -115,15 +162,21 @@ def words(reason: str) -> Words:
     return WORDS.get(reason, WORDS[TROUBLE])
 
 
-def problem(reason: str, **more: str) -> JSONResponse:
+def said(reason: str, language: Language) -> Words:
+    """What to say for *reason* in *language*."""
+    english = words(reason)
+    return replace(english, title=language.gettext(english.title), text=language.gettext(english.text))
+
+
+def problem(reason: str, language: Language = ENGLISH, **more: object) -> JSONResponse:
     """*reason* as ``application/problem+json`` (RFC 9457), with ``reason`` for programs to look at."""
-    said = words(reason)
+    told = said(reason, language)
     content = {
         "type": f"urn:keyhole:problem:{reason}",
-        "title": said.title,
-        "status": said.status,
-        "detail": said.text,
+        "title": told.title,
+        "status": told.status,
+        "detail": told.text,
         "reason": str(reason),
         **more,
     }
-    return JSONResponse(content, said.status, media_type="application/problem+json")
+    return JSONResponse(content, told.status, media_type="application/problem+json")
