@@ -42,8 +42,8 @@ def desk(gate: Gate) -> Desk:
 
 
 def order(*resources: tuple[str, ...], **more: Any) -> ShareOrder:
-    values: dict[str, Any] = {"archive": "main", "resources": resources or ((OK,),), "expires_at": NOW + 7 * DAY}
-    return ShareOrder(**{**values, **more})
+    values = {"archive": "main", "resources": resources or ((OK,),), "expires_at": NOW + 7 * DAY, "forced": True}
+    return ShareOrder(**(values | more))
 
 
 async def nothing_happened(gate: Gate) -> None:

@@ -6,24 +6,34 @@ Both the command line and the staff API work through the :class:`Desk`; neither 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import timedelta
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Any
 
+from keyhole.access.condition import NO_CONDITIONS
 from keyhole.access.decision import Allow, Ask, Deny, Event, Reason, Record, Scope
+from keyhole.access.mail import Mail
 from keyhole.access.pdp import decide, scope
 from keyhole.access.resource import Action, Resource
-from keyhole.access.share import ALLOWS, Share, ShareChange, ShareKind, Visit
+from keyhole.access.share import ALLOWS, PatientName, Priors, Share, ShareChange, ShareKind, Visit
 from keyhole.access.subject import Subject
 from keyhole.errors import Refused
+from keyhole.gateway import share_records
 from keyhole.gateway.audit_desk import AuditDesk
 from keyhole.gateway.client import LOCAL, Client
+from keyhole.gateway.conditioning import Asked, Conditioning, Hash
+from keyhole.gateway.identify import roles_of
 from keyhole.gateway.key_desk import KeyDesk
 from keyhole.gateway.office import NotAllowed, NotFound, Store, TrailRows
-from keyhole.gateway.order import ShareOrder, check_change, named
+from keyhole.gateway.order import NO_WISHES, ShareOrder, Wishes, check_change, check_number, named
+from keyhole.gateway.passcode import Passcodes
+from keyhole.gateway.patients import Patients
+from keyhole.gateway.policy import Policy
+from keyhole.gateway.post.rows import ending_mail
 from keyhole.gateway.role_desk import RoleDesk
 from keyhole.gateway.trail_desk import TrailDesk
 from keyhole.sharing import link
+from keyhole.sharing.paper import paper_digest
 from keyhole.sharing.visit import CODE_LASTS
 
 __all__ = ["Desk", "NotAllowed", "NotFound", "ShareOrder", "Store", "TrailRows"]
@@ -50,52 +60,115 @@ class Desk(KeyDesk, RoleDesk, TrailDesk, AuditDesk):
     longest_share: timedelta
     find: Find
     find_series: FindSeries
+    policy: Policy = field(default_factory=Policy)
+    hashed: Hash = field(default_factory=lambda: Passcodes().hashed)
 
     # -- shares
 
     async def create_share(self, subject: Subject, order: ShareOrder, client: Client = LOCAL) -> Share:
-        """Share what *order* names, if *subject* holds it and may share it, and the archive has it."""
+        """Share what *order* names, if *subject* holds it and may share it, the policy allows it, and it is there."""
         now = self.now()
         order.check(now, self.longest_share)
         self._check_archive(order.archive)
-        resources = named(order)
-        self._demand(subject, (Action.SHARE, *sorted(ALLOWS[order.kind])), resources, client)
-        await self._check_there(subject, resources)
+        order = self._within_policy(subject, order, client)
+        resources, patient = await self._resolved(subject, order, client)
+        name, key_id = link.new_id(), self.ring.current
+        asked = Asked(share=name, key_id=key_id, resources=resources, reach=self._searches(subject))
         share = Share(
-            id=link.new_id(),
+            id=name,
             archive=order.archive,
             resources=resources,
             kind=order.kind,
             creator=subject.name,
             created_at=now,
             expires_at=order.expires_at,
-            key_id=self.ring.current,
+            key_id=key_id,
             not_before=order.not_before,
             max_visits=order.max_visits,
             recipient=order.recipient,
             note=order.note,
+            conditions=await self._conditioning.kept(order.wishes, NO_CONDITIONS, asked, now.date()),
+            mail_to=order.mail_to,
+            notify=order.notify or self.policy.notify,
+            language=order.language,
+            priors=order.priors,
+            patient=patient,
         )
-        await self.store.add_share(share, self._record(Event.SHARE_CREATED, subject, client, share))
+        await self.store.add_share(share, share_records.made(share, subject, client), ending_mail(share, now))
         return share
 
-    async def change_share(self, subject: Subject, share_id: str, change: ShareChange, client: Client = LOCAL) -> Share:
-        """Renew, extend, shorten, allow more openings, make a new link; or withdraw, which is then all that happens.
+    def _within_policy(self, subject: Subject, order: ShareOrder, client: Client) -> ShareOrder:
+        """*order* with the administrator's bounds, for whoever may give what it names; Refused when it breaks them."""
+        actions = (Action.SHARE, *sorted(ALLOWS[order.kind]))
+        whole = (Resource.whole(order.archive),)
+        if order.patient is not None or order.priors is Priors.FUTURE:
+            self._demand(subject, actions, whole, client, divisible=order.priors is not Priors.FUTURE)
+        else:
+            self._demand(subject, actions, named(order), client)
+        return self.policy.applied(order, roles_of(subject))
+
+    async def _resolved(
+        self, subject: Subject, order: ShareOrder, client: Client
+    ) -> tuple[tuple[Resource, ...], PatientName | None]:
+        """What *order* shares, all of it in the archive and *subject*'s to give, and whose it is if that matters."""
+        resources = () if order.patient else named(order)
+        patient: PatientName | None = None
+        found: Sequence[str] = ()
+        if resources:
+            await self._check_there(subject, resources)
+        reach = self._searches(subject)
+        if order.patient is not None:
+            patient, found = await self._patients.named(order.archive, reach, order.patient)
+        elif order.priors is not Priors.NONE:
+            studies = [resource.path[0] for resource in resources]
+            patient, found = await self._patients.whose(order.archive, reach, studies)
+        everything = dict.fromkeys((*resources, *(Resource.of(order.archive, study) for study in found)))
+        check_number(len(everything))
+        if found:
+            self._demand(subject, (Action.SHARE, *sorted(ALLOWS[order.kind])), everything, client)
+        return tuple(everything), patient
+
+    async def change_share(
+        self,
+        subject: Subject,
+        share_id: str,
+        change: ShareChange,
+        client: Client = LOCAL,
+        wishes: Wishes = NO_WISHES,
+    ) -> Share:
+        """Renew, extend, shorten, allow more openings, ask more, make a new link; or withdraw: then that is all.
 
         Whoever gives more must hold what the share holds; withdrawing is open to whoever sees the share.
         """
         now = self.now()
         share = await self._mine(subject, share_id, client)
         if change.withdrawn_at is not None:
-            event, change = Event.SHARE_WITHDRAWN, ShareChange(withdrawn_at=now)
-        else:
-            event = Event.SHARE_CHANGED
-            check_change(change, share, self.ring.current, now, self.longest_share)
-            self._demand_giving(subject, share, client)
-        record = self._record(event, subject, client, share, _changes(change))
-        record = replace(record, personal={**record.personal, **_about_persons(change)})
-        changed = await self.store.change_share(share_id, change, record)
+            record = share_records.withdrawn(share, subject, client, now)
+            return await self._changed(share, ShareChange(withdrawn_at=now), record)
+        check_change(change, share, self.ring.current, now, self.longest_share)
+        self._demand_giving(subject, share, client)
+        change = self.policy.applied_to_change(change, share, wishes, roles_of(subject))
+        change = await self._whole(subject, share, change, wishes)
+        record = share_records.changed(share, change, subject, client, now)
+        return await self._changed(share, change, record, _reminder(share, change, now))
+
+    async def _whole(self, subject: Subject, share: Share, change: ShareChange, wishes: Wishes) -> ShareChange:
+        """*change* with the conditions that are wished for, and with what a new link's key has to derive anew."""
+        key_id = change.new_link_key or share.key_id
+        if key_id != share.key_id and share.conditions.birth_date is not None:
+            wishes = replace(wishes, birth_date=True)
+        if wishes.names:
+            asked = Asked(share=share.id, key_id=key_id, resources=share.resources, reach=self._searches(subject))
+            kept = await self._conditioning.kept(wishes, share.conditions, asked, self.now().date())
+            change = replace(change, conditions=kept)
+        if change.new_link_key is not None and share.paper is not None:
+            change = replace(change, paper=paper_digest(self.ring, key_id, share.id, share.generation + 1))
+        return change
+
+    async def _changed(self, share: Share, change: ShareChange, record: Record, mails: Sequence[Mail] = ()) -> Share:
+        changed = await self.store.change_share(share.id, change, record, mails)
         if changed is None:
-            raise _no_share(share_id)
+            raise _no_share(share.id)
         return changed
 
     async def share(self, subject: Subject, share_id: str, client: Client = LOCAL) -> Share:
@@ -121,12 +194,19 @@ class Desk(KeyDesk, RoleDesk, TrailDesk, AuditDesk):
         await self._mine(subject, share_id, client)
         return await self.store.timeline(share_id)
 
-    async def show_link(self, subject: Subject, share_id: str, client: Client = LOCAL) -> str:
-        """The link of a share again, for whoever could open the studies anyway; that it was shown is on the trail."""
+    async def show_link(
+        self, subject: Subject, share_id: str, client: Client = LOCAL, *, form: str | None = None
+    ) -> str:
+        """The link of a share again, for whoever could open the studies anyway; that it was shown is on the trail.
+
+        *form* is what it is shown as, when that is not its text.
+        """
         share = await self._mine(subject, share_id, client)
         self._demand_giving(subject, share, client)
         shown = self.link(share)
-        await self.store.append([self._record(Event.LINK_SHOWN, subject, client, share)])
+        record = share_records.link_shown(share, subject, client, self.now())
+        said = {} if form is None else {"form": form}
+        await self.store.append([replace(record, detail={**record.detail, **said})])
         return shown
 
     def link(self, share: Share) -> str:
@@ -169,7 +249,7 @@ class Desk(KeyDesk, RoleDesk, TrailDesk, AuditDesk):
             event=Event.VISIT_PREPARED,
             subject=subject.name,
             archive=archive,
-            study=_only_study(resources),
+            study=share_records.only_study(resources),
             visit=visit.id,
             detail={"resources": " ".join(map(str, resources))},
             personal=client.personal(),
@@ -227,9 +307,19 @@ class Desk(KeyDesk, RoleDesk, TrailDesk, AuditDesk):
         """One may only give what one holds: who passes a share on could have made it."""
         self._demand(subject, (Action.SHARE, *sorted(ALLOWS[share.kind])), share.resources, client)
 
+    def _searches(self, subject: Subject) -> Scope:
+        return scope(Action.SEARCH, subject, self._grants(subject), self.now())
+
+    @property
+    def _patients(self) -> Patients:
+        return Patients(self.find)
+
+    @property
+    def _conditioning(self) -> Conditioning:
+        return Conditioning(patients=self._patients, ring=self.ring, hashed=self.hashed)
+
     async def _check_there(self, subject: Subject, resources: Sequence[Resource]) -> None:
-        archive = resources[0].archive
-        reach = scope(Action.SEARCH, subject, self._grants(subject), self.now())
+        archive, reach = resources[0].archive, self._searches(subject)
         wanted = list(dict.fromkeys(resource.path[0] for resource in resources))
         query = f"includefield=0020000D&StudyInstanceUID={','.join(wanted)}".encode()
         found = {_uid(item, "0020000D") for item in await self.find(archive, reach, query)}
@@ -242,55 +332,17 @@ class Desk(KeyDesk, RoleDesk, TrailDesk, AuditDesk):
                 if resource.series not in {_uid(item, "0020000E") for item in series}:
                     raise NotFound(f"the study has no series {resource.series}", "check the SeriesInstanceUID")
 
-    def _record(
-        self, event: Event, subject: Subject, client: Client, share: Share, detail: Mapping[str, str] | None = None
-    ) -> Record:
-        made = event is Event.SHARE_CREATED
-        whole = {
-            "resources": " ".join(map(str, share.resources)),
-            "expires_at": share.expires_at.isoformat(),
-            "max_visits": str(share.max_visits or "unlimited"),
-            **({} if share.kind is ShareKind.VIEW else {"allows": share.kind.value}),
-        }
-        return Record(
-            at=self.now(),
-            event=event,
-            subject=subject.name,
-            archive=share.archive,
-            study=_only_study(share.resources),
-            action=Action.SHARE,
-            share=share.id,
-            detail=whole if detail is None else detail,
-            personal=client.personal() | (_about_persons(share) if made else {}),
-        )
-
-
-def _changes(change: ShareChange) -> dict[str, str]:
-    """What of *change* the chain keeps: no note and no recipient, which are about persons."""
-    said = {
-        "expires_at": change.expires_at and change.expires_at.isoformat(),
-        "not_before": change.not_before and change.not_before.isoformat(),
-        "more_visits": str(change.more_visits) if change.more_visits else None,
-        "new_link": "yes" if change.new_link_key else None,
-    }
-    return {name: text for name, text in said.items() if text}
-
-
-def _about_persons(said: Share | ShareChange) -> dict[str, str]:
-    """What the trail keeps beside the chain."""
-    words = {"recipient": said.recipient, "note": said.note}
-    return {name: text for name, text in words.items() if text is not None}
-
 
 def _uid(item: Mapping[str, Any], tag: str) -> str | None:
     values = item.get(tag, {}).get("Value") or [None]
     return None if values[0] is None else str(values[0])
 
 
-def _only_study(resources: Sequence[Resource]) -> str | None:
-    """The study that a record is about, when it is about one; its detail names all."""
-    studies = {resource.study for resource in resources}
-    return studies.pop() if len(studies) == 1 else None
+def _reminder(share: Share, change: ShareChange, now: datetime) -> tuple[Mail, ...]:
+    """The notice before the end, when *change* moves the end or names who is told."""
+    moved = change.expires_at is not None or change.notify is not None
+    ends, told = change.expires_at or share.expires_at, change.notify or share.notify
+    return ending_mail(replace(share, expires_at=ends, notify=told), now) if moved else ()
 
 
 def _no_share(share_id: str) -> NotFound:

@@ -17,7 +17,7 @@ from keyhole.errors import Refused
 from keyhole.gateway.client import Client
 from keyhole.gateway.identify import roles_of
 from keyhole.gateway.ledger import Ledger
-from keyhole.gateway.ports import Keys, RoleBooks, Shares, Trail, Visits
+from keyhole.gateway.ports import Keys, Mails, RoleBooks, Shares, Trail, Visits
 from keyhole.identity.role import role_grants
 
 
@@ -41,7 +41,7 @@ class TrailRows(Protocol):
         """The trail's rows about one share, oldest first."""
 
 
-class Store(Shares, Visits, Keys, RoleBooks, Trail, TrailRows, Protocol):
+class Store(Shares, Visits, Mails, Keys, RoleBooks, Trail, TrailRows, Protocol):
     """What the desks keep things in."""
 
 
@@ -55,11 +55,20 @@ class Office:
     now: Callable[[], datetime]
 
     def _demand(
-        self, subject: Subject, actions: Iterable[Action], resources: Iterable[Resource], client: Client
+        self,
+        subject: Subject,
+        actions: Iterable[Action],
+        resources: Iterable[Resource],
+        client: Client,
+        *,
+        divisible: bool = False,
     ) -> None:
-        """Raise :class:`NotAllowed` unless *subject* may do all *actions* to all *resources*."""
+        """Raise :class:`NotAllowed` unless *subject* may do all *actions* to all *resources*.
+
+        *divisible*: to a part of each is enough.
+        """
         grants, now, actions = self._grants(subject), self.now(), tuple(actions)
-        for ask in (Ask(action, resource) for resource in resources for action in actions):
+        for ask in (Ask(action, resource, divisible=divisible) for resource in resources for action in actions):
             match decide(ask, subject, grants, now):
                 case Allow():
                     continue

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from keyhole.access.decision import Deny, Reason, Record, Scope
+from keyhole.access.mail import Mail
 from keyhole.access.resource import Action
 from keyhole.access.secret import Secret
 from keyhole.access.share import ApiKey, Share, ShareChange, Visit
@@ -63,6 +64,7 @@ class Rows:
     held: dict[str, Share] = field(default_factory=dict)
     held_visits: dict[str, Visit] = field(default_factory=dict)
     held_keys: dict[str, ApiKey] = field(default_factory=dict)
+    held_mails: list[Mail] = field(default_factory=list)
     trail: list[Row] = field(default_factory=list)
     broken: bool = False
 
@@ -87,12 +89,19 @@ class Rows:
             newest = list(itertools.dropwhile(lambda share: share.id != after, newest))[1:]
         return newest[:limit]
 
-    async def add_share(self, share: Share, record: Record) -> None:
+    async def add_share(self, share: Share, record: Record, mails: Sequence[Mail] = ()) -> None:
         await self.append([record])
         self.held[share.id] = share
+        self.held_mails += mails
 
-    async def change_share(self, share_id: str, change: ShareChange, record: Record) -> Share | None:
+    async def mails(self, share_id: str) -> Sequence[Mail]:
+        return [mail for mail in self.held_mails if mail.share == share_id]
+
+    async def change_share(
+        self, share_id: str, change: ShareChange, record: Record, mails: Sequence[Mail] = ()
+    ) -> Share | None:
         await self.append([record])
+        self.held_mails += mails
         share = self.held[share_id]
         self.held[share_id] = replace(
             share,
@@ -103,6 +112,10 @@ class Rows:
             note=change.note or share.note,
             generation=share.generation + bool(change.new_link_key),
             withdrawn_at=share.withdrawn_at or change.withdrawn_at,
+            conditions=change.conditions or share.conditions,
+            mail_to=change.mail_to or share.mail_to,
+            notify=change.notify or share.notify,
+            language=change.language or share.language,
         )
         return self.held[share_id]
 
