@@ -187,7 +187,7 @@ class Voice:
             (_("Address"), None if share.mail_to is None else masked(share.mail_to)),
             (_("Opened first"), self._moment(share.first_opened_at)),
             (_("Opened last"), self._moment(share.last_opened_at) if share.visits > 1 else None),
-            (_("Opened"), str(share.visits) if share.visits else _("never")),
+            (_("Openings"), str(share.visits) if share.visits else _("none")),
             (_("Locked"), self._moment(share.locked_at)),
             (_("Ends"), self._moment(share.expires_at)),
         )
