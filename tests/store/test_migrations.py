@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -11,15 +10,17 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine
+from sqlalchemy import Table, create_engine
 from sqlalchemy.pool import NullPool
 
+from keyhole.access.mail import Mail, MailCode
 from keyhole.access.share import ApiKey, Share, Visit
 from keyhole.errors import Misconfigured, StoreFailed
 from keyhole.store import schema
 from keyhole.store.address import parse_url
 from keyhole.store.database import open_store
 from keyhole.store.migrations import Schema, check_schema, migrate, standing
+from keyhole.store.rows import columns_of
 from tests.store.makers import SIGNING, record
 from tests.store.raw import raw
 
@@ -87,10 +88,18 @@ def test_the_migrations_make_what_the_schema_says(empty_url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("table", "value"), [(schema.shares, Share), (schema.visits, Visit), (schema.keys, ApiKey)], ids=str
+    ("table", "value"),
+    [
+        (schema.shares, Share),
+        (schema.visits, Visit),
+        (schema.keys, ApiKey),
+        (schema.mails, Mail),
+        (schema.mail_codes, MailCode),
+    ],
+    ids=str,
 )
-def test_a_table_has_the_fields_of_its_value_in_their_order(table: object, value: type) -> None:
-    assert [column.name for column in table.columns] == [field.name for field in fields(value)]  # type: ignore[attr-defined]
+def test_a_table_has_the_fields_of_its_value_in_their_order(table: Table, value: type) -> None:
+    assert tuple(column.name for column in table.columns) == columns_of(value)
 
 
 def test_only_the_owner_may_read_a_new_sqlite_file(sqlite_url: str, tmp_path: Path) -> None:

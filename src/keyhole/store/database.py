@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from sqlalchemy.engine import URL
 
+from keyhole.access.condition import Answered
 from keyhole.access.decision import Reason, Record
+from keyhole.access.limit import Bucket
+from keyhole.access.mail import Mail, MailCode
 from keyhole.access.role_book import RoleBook
 from keyhole.access.share import ApiKey, Share, ShareChange, Visit
-from keyhole.store import keys, role_books, shares, trail, verify, visits
+from keyhole.store import codes, keys, limits, mails, openings, role_books, shares, trail, verify, visits
 from keyhole.store.address import parse_url
 from keyhole.store.backend import Backend
 from keyhole.store.chain import Signing
 from keyhole.store.generation import generation
 from keyhole.store.heads import Heads
+from keyhole.store.openings import Locking
 from keyhole.store.readers import Readers
 from keyhole.store.sqlite import Sqlite
 from keyhole.store.trail import TrailQuery, TrailRow
@@ -103,13 +107,19 @@ class DatabaseStore:
         """How many shares that are not over at *now* have a link of each key, by the key's id in the ring."""
         return await self._readers.read(lambda tx: shares.link_keys(tx, now))
 
-    async def add_share(self, share: Share, record: Record) -> None:
-        """Keep a new *share*."""
-        await self._writer.write(lambda tx: shares.add(tx, share, record))
+    async def share_of_paper(self, digests: Sequence[bytes]) -> Share | None:
+        """The share whose code for paper has one of *digests*."""
+        return await self._readers.read(lambda tx: shares.of_paper(tx, digests))
 
-    async def change_share(self, share_id: str, change: ShareChange, record: Record) -> Share | None:
-        """Apply *change* atomically; a withdrawal ends the share's visits as well."""
-        return await self._writer.write(lambda tx: shares.change(tx, share_id, change, record))
+    async def add_share(self, share: Share, record: Record, mails: Sequence[Mail] = ()) -> None:
+        """Keep a new *share*, and *mails* to be sent."""
+        await self._writer.write(lambda tx: shares.add(tx, share, record, mails))
+
+    async def change_share(
+        self, share_id: str, change: ShareChange, record: Record, mails: Sequence[Mail] = ()
+    ) -> Share | None:
+        """Apply *change* atomically, and keep *mails*; a withdrawal ends the share's visits as well."""
+        return await self._writer.write(lambda tx: shares.change(tx, share_id, change, record, mails))
 
     # -- visits
 
@@ -126,10 +136,44 @@ class DatabaseStore:
         return await self._readers.read(lambda tx: visits.of_staff(tx, since))
 
     async def begin_visit(
-        self, visit: Visit, now: datetime, record: Record, *, link_generation: int | None = None
+        self,
+        visit: Visit,
+        now: datetime,
+        record: Record,
+        *,
+        link_generation: int | None = None,
+        answered: Answered | None = None,
+        first: Sequence[Mail] = (),
     ) -> Share | Reason:
-        """Count an opening and keep *visit*, or say why not."""
-        return await self._writer.write(lambda tx: visits.begin(tx, visit, now, record, link_generation))
+        """Count an opening, keep *visit* and spend the code, or say why not."""
+        return await self._writer.write(
+            lambda tx: openings.begin(tx, visit, now, record, link_generation, answered, first)
+        )
+
+    async def begin_attempt(
+        self, share_id: str, link_generation: int, most: int, now: datetime, lock: Record, mails: Sequence[Mail] = ()
+    ) -> Share | Reason:
+        """Take up an attempt to answer, or say why not."""
+        locking = Locking(lock, mails)
+        return await self._writer.write(
+            lambda tx: openings.begin_attempt(tx, share_id, link_generation, most, now, locking)
+        )
+
+    async def fail_attempt(
+        self,
+        share_id: str,
+        link_generation: int,
+        most: int,
+        now: datetime,
+        refusal: Record,
+        lock: Record,
+        mails: Sequence[Mail] = (),
+    ) -> Share | None:
+        """Record a wrong answer, and lock the share with the last."""
+        locking = Locking(lock, mails)
+        return await self._writer.write(
+            lambda tx: openings.fail_attempt(tx, share_id, link_generation, most, now, refusal, locking)
+        )
 
     async def prepare_visit(self, visit: Visit, record: Record) -> None:
         """Keep a visit that nobody has redeemed yet."""
@@ -149,6 +193,51 @@ class DatabaseStore:
     async def end_visit(self, visit_id: str, now: datetime, record: Record) -> None:
         """End a visit; the first end stands, and a second leaves no record."""
         await self._writer.write(lambda tx: visits.end(tx, visit_id, now, record))
+
+    # -- limits
+
+    async def take(self, buckets: Sequence[Bucket], now: datetime) -> Mapping[str, timedelta]:
+        """Take one from each of *buckets*, or none of any; a sure refusal takes no turn of the writers."""
+        levels = await self._readers.snapshot(lambda tx: limits.look(tx, buckets, now))
+        if missing := limits.waits(each for each in levels if not each.doubted):
+            return missing
+        return await self._writer.write(lambda tx: limits.take(tx, buckets, now))
+
+    async def left(self, buckets: Sequence[Bucket], now: datetime) -> Mapping[str, timedelta]:
+        """As :meth:`take`, without taking."""
+        return limits.waits(await self._readers.snapshot(lambda tx: limits.look(tx, buckets, now)))
+
+    # -- codes
+
+    async def add_code(
+        self, code: MailCode, mail: Mail, buckets: Sequence[Bucket], record: Record
+    ) -> Mapping[str, timedelta]:
+        """Keep *code* and *mail*, replacing the share's codes before, unless *buckets* refuse."""
+        return await self._writer.write(lambda tx: codes.add(tx, code, mail, buckets, record))
+
+    async def code(self, share_id: str) -> MailCode | None:
+        """The newest code of the share, spent ones left out."""
+        return await self._readers.read(lambda tx: codes.newest(tx, share_id))
+
+    # -- mails
+
+    async def mails(self, share_id: str) -> Sequence[Mail]:
+        """The mails about a share, oldest first."""
+        return await self._readers.read(lambda tx: mails.of_share(tx, share_id))
+
+    async def failed_mails(self, limit: int = 100) -> Sequence[Mail]:
+        """The mails that could not be sent, newest first."""
+        return await self._readers.read(lambda tx: mails.that_failed(tx, limit))
+
+    async def claim_mails(self, now: datetime, until: datetime, limit: int) -> Sequence[Mail]:
+        """Mails that are due at *now*, the longest due first, for whoever asks alone until *until*."""
+        if not await self._readers.read(lambda tx: mails.any_due(tx, now)):
+            return []
+        return await self._writer.write(lambda tx: mails.claim(tx, now, until, limit))
+
+    async def settle_mail(self, mail: Mail, record: Record | None = None) -> None:
+        """Keep what became of a claimed mail."""
+        await self._writer.write(lambda tx: mails.settle(tx, mail, record))
 
     # -- keys
 

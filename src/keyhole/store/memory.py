@@ -2,80 +2,31 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from keyhole.access.condition import Answered
 from keyhole.access.decision import Reason, Record
+from keyhole.access.mail import Mail
 from keyhole.access.role_book import RoleBook
 from keyhole.access.share import ApiKey, Share, ShareChange, Visit
 from keyhole.errors import StoreFailed
-from keyhole.store import trail, verify
-from keyhole.store.chain import SALT_BYTES, Head, Row, Signing, draft, extend, plain
-from keyhole.store.heads import Outside
-from keyhole.store.rules import changed, ends, unopenable
-from keyhole.store.trail import TrailQuery, TrailRow
-
-_CONFIRM_EVERY = 0.25
+from keyhole.store import rules
+from keyhole.store.chain import Signing, plain
+from keyhole.store.memory_post import MemoryPost
+from keyhole.store.rows import share_values, to_share
 
 
-class MemoryStore:
+class MemoryStore(MemoryPost):
     """A :class:`keyhole.gateway.ports.Store` for one event loop. No method waits in its middle: each one is atomic."""
 
     def __init__(self, signing: Signing | None = None) -> None:
         """An empty store; without *signing* it makes a key of its own."""
-        self._signing = signing or Signing("memory", {"memory": os.urandom(32)})
-        self._shares: dict[str, Share] = {}
+        super().__init__(signing)
         self._visits: dict[str, Visit] = {}
         self._keys: dict[str, ApiKey] = {}
         self._books: list[RoleBook] = []
-        self._rows: list[Row] = []
-        self._generation = 1
-        self._moved = asyncio.Condition()
-        self._closed = False
-
-    # -- trail
-
-    async def append(self, records: Sequence[Record]) -> None:
-        """Keep *records* at the end of the chain."""
-        self._append(records)
-
-    def _append(self, records: Sequence[Record]) -> None:
-        if self._closed:
-            raise StoreFailed("the store is closed")
-        drafts = [draft(record, lambda: os.urandom(SALT_BYTES)) for record in records]
-        self._rows.extend(extend(self._head, drafts, self._signing))
-
-    @property
-    def _head(self) -> Head:
-        return self._rows[-1].head if self._rows else Head()
-
-    async def trail(self, query: TrailQuery) -> Sequence[TrailRow]:
-        """The rows that *query* asks for."""
-        rows = [trail.to_row(row.seq, row.draft.body, row.draft.personal) for row in self._rows]
-        sharing = {
-            share.id for share in self._shares.values() if query.study in {each.study for each in share.resources}
-        }
-        found = [row for row in rows if trail.matches(query, row, sharing)]
-        return (found[::-1] if query.newest_first else found)[: query.limit]
-
-    async def timeline(self, share_id: str) -> Sequence[TrailRow]:
-        """The trail's rows about one share, oldest first."""
-        return await self.trail(TrailQuery(share=share_id, limit=trail.MOST_ROWS))
-
-    async def verify(self, progress: Callable[[int, int], None] | None = None) -> verify.Intact | verify.Broken:
-        """Whether the whole trail is as it was written."""
-        rows = [
-            verify.Stored(
-                row.seq, trail.indexed(row.draft.record), row.key_id, row.draft.body, row.digest, row.draft.personal
-            )
-            for row in self._rows
-        ]
-        if progress is not None:
-            progress(len(rows), len(rows))
-        return verify.verify(rows, self._head, 0, self._signing, Outside())
 
     # -- shares
 
@@ -99,27 +50,89 @@ class MemoryStore:
         ]
         return found[:limit]
 
-    async def add_share(self, share: Share, record: Record) -> None:
-        """Keep a new *share*."""
+    async def share_of_paper(self, digests: Sequence[bytes]) -> Share | None:
+        """The share whose code for paper has one of *digests*."""
+        return next((share for share in self._shares.values() if share.paper in digests), None)
+
+    async def add_share(self, share: Share, record: Record, mails: Sequence[Mail] = ()) -> None:
+        """Keep a new *share*, and *mails* to be sent."""
         _refuse_known(share.id, self._shares)
+        self._refuse_known_paper(share)
+        self._post(mails)
         self._append([record])
         self._shares[share.id] = _plain(share)
         await self._move()
 
-    async def change_share(self, share_id: str, change: ShareChange, record: Record) -> Share | None:
-        """Apply *change*; a withdrawal ends the share's visits as well."""
+    async def change_share(
+        self, share_id: str, change: ShareChange, record: Record, mails: Sequence[Mail] = ()
+    ) -> Share | None:
+        """Apply *change*, and keep *mails*; a withdrawal ends the share's visits as well."""
         before = self._shares.get(share_id)
         if before is None:
             return None
-        after = _plain(changed(before, change))
-        if after == before:
+        after = _plain(rules.changed(before, change))
+        if after == before and not mails:
             return before
+        self._refuse_known_paper(after)
+        self._post(mails)
         self._append([record])
-        self._shares[share_id] = after
-        if after.withdrawn_at is not None:
-            self._end(lambda visit: visit.share == share_id, after.withdrawn_at, record)
-        await self._move()
+        if after != before:
+            await self._change(before, after, record)
         return after
+
+    async def _change(self, before: Share, after: Share, record: Record) -> None:
+        self._shares[after.id] = after
+        if after.generation != before.generation:
+            self._codes.pop(after.id, None)
+        if after.withdrawn_at is not None:
+            self._end(lambda visit: visit.share == after.id, after.withdrawn_at, record)
+        await self._move()
+
+    def _refuse_known_paper(self, share: Share) -> None:
+        others = (each.paper for each in self._shares.values() if each.id != share.id)
+        if share.paper is not None and share.paper in others:
+            raise StoreFailed("there is one with this code for paper already")
+
+    # -- attempts
+
+    async def begin_attempt(
+        self, share_id: str, link_generation: int, most: int, now: datetime, lock: Record, mails: Sequence[Mail] = ()
+    ) -> Share | Reason:
+        """Take up an attempt to answer, or say why not."""
+        share = self._shares.get(share_id)
+        outcome = rules.attempted(share, link_generation, most, now)
+        if isinstance(outcome, Share):
+            self._shares[share_id] = outcome
+        elif share is not None and outcome is Reason.LOCKED and share.locked_at is None:
+            await self._lock(replace(share, locked_at=now), [lock], mails)
+        return outcome
+
+    async def fail_attempt(
+        self,
+        share_id: str,
+        link_generation: int,
+        most: int,
+        now: datetime,
+        refusal: Record,
+        lock: Record,
+        mails: Sequence[Mail] = (),
+    ) -> Share | None:
+        """Record a wrong answer, and lock the share with the last."""
+        share = self._shares.get(share_id)
+        if share is None:
+            return None
+        after = rules.failed(share, link_generation, most, now)
+        if after == share:
+            self._append([refusal])
+        else:
+            await self._lock(after, [refusal, lock], mails)
+        return after
+
+    async def _lock(self, share: Share, records: Sequence[Record], mails: Sequence[Mail]) -> None:
+        self._post(mails)
+        self._append(records)
+        self._shares[share.id] = share
+        await self._move()
 
     # -- visits
 
@@ -137,19 +150,27 @@ class MemoryStore:
         return sorted(made, key=_age)
 
     async def begin_visit(
-        self, visit: Visit, now: datetime, record: Record, *, link_generation: int | None = None
+        self,
+        visit: Visit,
+        now: datetime,
+        record: Record,
+        *,
+        link_generation: int | None = None,
+        answered: Answered | None = None,
+        first: Sequence[Mail] = (),
     ) -> Share | Reason:
-        """Count an opening and keep *visit*, or say why not."""
+        """Count an opening, keep *visit* and spend the code, or say why not."""
         share = self._shares.get(visit.share or "")
-        if share is None or not _openable(share, now, link_generation):
-            return unopenable(share, now, link_generation)
+        why = rules.unopenable(share, now, link_generation, answered, self._codes.get(visit.share or ""))
+        if share is None or why is not None:
+            return why or Reason.WITHDRAWN
         _refuse_known(visit.id, self._visits)
+        self._post(first if share.visits == 0 else ())
         self._append([record])
-        counted = replace(
-            share, visits=share.visits + 1, first_opened_at=share.first_opened_at or now, last_opened_at=now
-        )
-        self._shares[share.id] = counted
+        counted = self._shares[share.id] = rules.opened(share, now)
         self._visits[visit.id] = visit
+        if share.conditions.mail_code:
+            del self._codes[share.id]
         await self._move()
         return counted
 
@@ -191,7 +212,7 @@ class MemoryStore:
 
     def _end(self, which: Callable[[Visit], bool], now: datetime, record: Record) -> None:
         ended = [visit for visit in self._visits.values() if visit.ended_at is None and which(visit)]
-        self._append(ends(record, ended, now))
+        self._append(rules.ends(record, ended, now))
         for visit in ended:
             self._visits[visit.id] = replace(visit, ended_at=now)
 
@@ -243,49 +264,10 @@ class MemoryStore:
         await self._move()
         return book
 
-    # -- generation
-
-    async def generation(self) -> int:
-        """The generation now."""
-        return self._generation
-
-    async def _move(self) -> None:
-        self._generation += 1
-        async with self._moved:
-            self._moved.notify_all()
-
-    async def generations(self) -> AsyncIterator[int]:
-        """The generation, at once when it has moved and at least every 0.25 s."""
-        while not self._closed:
-            yield self._generation
-            await self._wait_for_other_than(self._generation)
-        raise StoreFailed("the store is closed")
-
-    async def _wait_for_other_than(self, generation: int) -> None:
-        try:
-            async with asyncio.timeout(_CONFIRM_EVERY), self._moved:
-                await self._moved.wait_for(lambda: self._generation != generation)
-        except TimeoutError:
-            return
-
-    async def close(self) -> None:
-        """Keep nothing more."""
-        self._closed = True
-
-
-def _openable(share: Share, now: datetime, link_generation: int | None) -> bool:
-    return (
-        share.withdrawn_at is None
-        and now < share.expires_at
-        and (share.not_before is None or share.not_before <= now)
-        and (share.max_visits is None or share.visits < share.max_visits)
-        and link_generation in (None, share.generation)
-    )
-
 
 def _plain(share: Share) -> Share:
-    words = {name: text and plain(text) for name, text in (("recipient", share.recipient), ("note", share.note))}
-    return replace(share, **words)  # type: ignore[arg-type]
+    """*share* as it comes back from a database."""
+    return to_share(tuple(share_values(share).values()))
 
 
 def _age(thing: Share | Visit | ApiKey) -> tuple[datetime, str]:

@@ -9,8 +9,10 @@ from typing import Any
 
 import msgspec
 
+from keyhole.access.condition import Conditions
+from keyhole.access.mail import Mail, MailCode, MailKind
 from keyhole.access.resource import Action, Level, Resource
-from keyhole.access.share import ApiKey, Deidentification, Origin, Share, ShareKind, Visit
+from keyhole.access.share import ApiKey, Deidentification, Origin, PatientName, Priors, Share, ShareKind, Visit
 from keyhole.store.chain import micros, moment, plain
 from keyhole.store.sql import Row
 
@@ -67,6 +69,28 @@ def share_values(share: Share) -> dict[str, Any]:
         "token_type": share.token_type,
         "bearer": share.bearer,
         "orthanc_ids": _json(share.orthanc_ids),
+        **condition_values(share.conditions),
+        "attempts": share.attempts,
+        "passed": share.passed,
+        "tried_at": at(share.tried_at),
+        "locked_at": at(share.locked_at),
+        "mail_to": text(share.mail_to),
+        "notify": text(share.notify),
+        "language": share.language,
+        "paper": share.paper,
+        "priors": share.priors.value,
+        "patient_id": None if share.patient is None else text(share.patient.id),
+        "patient_issuer": None if share.patient is None else text(share.patient.issuer),
+    }
+
+
+def condition_values(conditions: Conditions) -> dict[str, Any]:
+    """The columns of what a share asks for."""
+    return {
+        "passcode": conditions.passcode,
+        "birth_date": conditions.birth_date,
+        "mail_code": conditions.mail_code,
+        "terms": conditions.terms,
     }
 
 
@@ -79,7 +103,18 @@ def to_share(row: Row) -> Share:
     kept["origin"] = Origin(kept["origin"])
     kept["bearer"] = bool(kept["bearer"])  # SQLite has no truth values
     kept["orthanc_ids"] = tuple(msgspec.json.decode(kept["orthanc_ids"]))
+    kept["conditions"] = _to_conditions(*(kept.pop(name) for name in WITHIN["conditions"]))
+    kept["priors"] = Priors(kept["priors"])
+    kept["patient"] = _to_patient(*(kept.pop(name) for name in WITHIN["patient"]))
     return Share(**_with_times(kept))
+
+
+def _to_conditions(passcode: str | None, birth_date: bytes | None, mail_code: object, terms: object) -> Conditions:
+    return Conditions(passcode=passcode, birth_date=birth_date, mail_code=bool(mail_code), terms=bool(terms))
+
+
+def _to_patient(patient_id: str | None, issuer: str | None) -> PatientName | None:
+    return None if patient_id is None else PatientName(patient_id, issuer or "")
 
 
 def visit_values(visit: Visit) -> dict[str, Any]:
@@ -131,8 +166,63 @@ def to_key(row: Row) -> ApiKey:
     return ApiKey(**_with_times(kept))
 
 
-_SHARE, _VISIT, _KEY = (tuple(field.name for field in fields(value)) for value in (Share, Visit, ApiKey))
-"""The columns are the values' fields, in the tables' order: a test compares them."""
+def mail_values(mail: Mail) -> dict[str, Any]:
+    """The columns of a mail."""
+    return {
+        "id": mail.id,
+        "share": mail.share,
+        "generation": mail.generation,
+        "kind": mail.kind.value,
+        "to": plain(mail.to),
+        "created_at": micros(mail.created_at),
+        "due_at": micros(mail.due_at),
+        "give_up_at": micros(mail.give_up_at),
+        "language": mail.language,
+        "nonce": mail.nonce,
+        "tries": mail.tries,
+        "sent_at": at(mail.sent_at),
+        "failed_at": at(mail.failed_at),
+        "problem": text(mail.problem),
+    }
+
+
+def to_mail(row: Row) -> Mail:
+    """The mail in a whole row of its table."""
+    kept = dict(zip(_MAIL, row, strict=True))
+    kept["kind"] = MailKind(kept["kind"])
+    return Mail(**_with_times(kept))
+
+
+def code_values(code: MailCode) -> dict[str, Any]:
+    """The columns of a mailed code."""
+    return {
+        "share": code.share,
+        "generation": code.generation,
+        "nonce": code.nonce,
+        "ticket": code.ticket,
+        "created_at": micros(code.created_at),
+        "ends_at": micros(code.ends_at),
+    }
+
+
+def to_code(row: Row) -> MailCode:
+    """The mailed code in a whole row of its table."""
+    return MailCode(**_with_times(dict(zip(_CODE, row, strict=True))))
+
+
+WITHIN = {
+    "conditions": tuple(field.name for field in fields(Conditions)),
+    "patient": ("patient_id", "patient_issuer"),
+}
+"""The columns of fields that are values themselves."""
+
+
+def columns_of(value: type) -> tuple[str, ...]:
+    """The columns are the values' fields, in the tables' order: a test compares them."""
+    return tuple(name for field in fields(value) for name in WITHIN.get(field.name, (field.name,)))
+
+
+_SHARE, _VISIT, _KEY, _MAIL, _CODE = map(columns_of, (Share, Visit, ApiKey, Mail, MailCode))
 
 
 def _with_times(kept: dict[str, Any]) -> dict[str, Any]:

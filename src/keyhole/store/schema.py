@@ -17,6 +17,7 @@ from sqlalchemy import (
     Table,
     Text,
     false,
+    text,
 )
 
 metadata = MetaData()
@@ -49,9 +50,25 @@ shares = Table(
     Column("token_type", Text),
     Column("bearer", Boolean, nullable=False, server_default=false()),
     Column("orthanc_ids", Text, nullable=False, server_default="[]"),
+    Column("passcode", Text),
+    Column("birth_date", LargeBinary),
+    Column("mail_code", Boolean, nullable=False, server_default=false()),
+    Column("terms", Boolean, nullable=False, server_default=false()),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("passed", Integer, nullable=False, server_default="0"),
+    Column("tried_at", BigInteger),
+    Column("locked_at", BigInteger),
+    Column("mail_to", Text),
+    Column("notify", Text),
+    Column("language", Text),
+    Column("paper", LargeBinary),
+    Column("priors", Text, nullable=False, server_default="none"),
+    Column("patient_id", Text),
+    Column("patient_issuer", Text),
     CheckConstraint("max_visits IS NULL OR visits <= max_visits", name="shares_visits_counted"),
     Index("shares_newest", "created_at", "id"),
     Index("shares_of_creator", "creator", "created_at", "id"),
+    Index("shares_by_paper", "paper", unique=True),
 )
 
 share_studies = Table(
@@ -80,6 +97,53 @@ visits = Table(
     Index("visits_of_subject", "subject"),
     Index("visits_by_digest", "digest"),
 )
+
+buckets = Table(
+    "buckets",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("full_at", BigInteger, nullable=False),
+    Index("buckets_full", "full_at"),
+)
+"""Counters that limit strangers: how long each takes to be full again. A bucket without a row is full."""
+
+mail_codes = Table(
+    "mail_codes",
+    metadata,
+    Column("share", Text, primary_key=True),
+    Column("generation", Integer, nullable=False),
+    Column("nonce", Text, nullable=False),
+    Column("ticket", LargeBinary, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("ends_at", BigInteger, nullable=False),
+)
+"""The newest one-time code of each share, until it is spent."""
+
+_WAITS = text("sent_at IS NULL AND failed_at IS NULL")
+_FAILED = text("failed_at IS NOT NULL")
+
+mails = Table(
+    "mails",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("share", Text, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("to", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("due_at", BigInteger, nullable=False),
+    Column("give_up_at", BigInteger, nullable=False),
+    Column("language", Text),
+    Column("nonce", Text),
+    Column("tries", Integer, nullable=False),
+    Column("sent_at", BigInteger),
+    Column("failed_at", BigInteger),
+    Column("problem", Text),
+    Index("mails_of_share", "share", "created_at", "id"),
+    Index("mails_waiting", "due_at", "id", sqlite_where=_WAITS, postgresql_where=_WAITS),
+    Index("mails_failed", "failed_at", "id", sqlite_where=_FAILED, postgresql_where=_FAILED),
+)
+"""Mail, the sent and the failed included: it is kept as long as its share."""
 
 keys = Table(
     "keys",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import bindparam, func, insert, literal, select, tuple_, update
+from sqlalchemy import bindparam, delete, func, insert, literal, select, tuple_, update
 
 from keyhole.access.decision import Record
+from keyhole.access.mail import Mail
 from keyhole.access.share import Share, ShareChange
-from keyhole.store import schema, visits
+from keyhole.store import codes, mails, schema, visits
 from keyhole.store.chain import micros
 from keyhole.store.rows import share_values, to_share
 from keyhole.store.rules import changed
@@ -20,16 +22,9 @@ _ONE = Statement(select(schema.shares).where(_s.id == bindparam("share")))
 _ONE_TO_CHANGE = Statement(select(schema.shares).where(_s.id == bindparam("share")).with_for_update())
 _ADD = Statement(insert(schema.shares))
 _ADD_STUDY = Statement(insert(schema.share_studies))
-_CHANGEABLE = (
-    "expires_at",
-    "not_before",
-    "max_visits",
-    "recipient",
-    "note",
-    "key_id",
-    "generation",
-    "withdrawn_at",
-)
+_REMOVE_STUDIES = Statement(delete(schema.share_studies).where(schema.share_studies.c.share == bindparam("of_share")))
+_NEVER = {"id", "archive", "kind", "creator", "created_at", "deidentification", "origin", "token_type"}
+_CHANGEABLE = tuple(column.name for column in schema.shares.columns if column.name not in _NEVER)
 _CHANGE = Statement(
     update(schema.shares)
     .where(_s.id == bindparam("share"))
@@ -66,26 +61,49 @@ def link_keys(tx: Transaction, now: datetime) -> dict[str, int]:
     return dict(tx.select(select(_s.key_id, func.count()).where(*live).group_by(_s.key_id)))
 
 
-def add(tx: Change, share: Share, record: Record) -> None:
-    """Keep a new share."""
+def of_paper(tx: Transaction, digests: Sequence[bytes]) -> Share | None:
+    """The share whose code for paper has one of *digests*."""
+    rows = tx.select(select(schema.shares).where(_s.paper.in_(digests)).limit(1)) if digests else []
+    return to_share(rows[0]) if rows else None
+
+
+def add(tx: Change, share: Share, record: Record, posted: Sequence[Mail]) -> None:
+    """Keep a new share, and mails to be sent."""
     tx.count(_ADD, share_values(share))
-    studies = sorted({resource.path[0] for resource in share.resources})
-    tx.many(_ADD_STUDY, [{"share": share.id, "study": study} for study in studies])
+    _add_studies(tx, share)
+    mails.add(tx, posted)
     tx.changed(record)
 
 
-def change(tx: Change, share_id: str, what: ShareChange, record: Record) -> Share | None:
-    """The share after *what*; a change that changes nothing leaves no record."""
+def _add_studies(tx: Change, share: Share) -> None:
+    studies = sorted({resource.path[0] for resource in share.resources})
+    tx.many(_ADD_STUDY, [{"share": share.id, "study": study} for study in studies])
+
+
+def change(tx: Change, share_id: str, what: ShareChange, record: Record, posted: Sequence[Mail]) -> Share | None:
+    """The share after *what*; a change that changes nothing, and posts nothing, leaves no record."""
     row = tx.row(_ONE_TO_CHANGE, {"share": share_id})
     if row is None:
         return None
     before = to_share(row)
-    after = changed(before, what)
+    values = share_values(changed(before, what))
+    after = to_share(tuple(values.values()))
+    mails.add(tx, posted)
     if after == before:
+        tx.append((record,) if posted else ())
         return before
-    values = share_values(after)
     tx.count(_CHANGE, {"share": share_id, **{f"new_{name}": values[name] for name in _CHANGEABLE}})
     tx.changed(record)
+    _follow(tx, before, after, record)
+    return after
+
+
+def _follow(tx: Change, before: Share, after: Share, record: Record) -> None:
+    """Change what rests on the share."""
+    if after.resources != before.resources:
+        tx.count(_REMOVE_STUDIES, {"of_share": after.id})
+        _add_studies(tx, after)
+    if after.generation != before.generation:
+        codes.drop(tx, after.id)
     if after.withdrawn_at is not None:
-        visits.end_of_share(tx, share_id, after.withdrawn_at, record)
-    return to_share(tuple(values.values()))
+        visits.end_of_share(tx, after.id, after.withdrawn_at, record)

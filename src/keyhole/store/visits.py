@@ -1,4 +1,4 @@
-"""Visits in their table, and the count of openings."""
+"""Visits in their table."""
 
 from __future__ import annotations
 
@@ -6,40 +6,24 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from sqlalchemy import bindparam, func, insert, or_, select, update
+from sqlalchemy import bindparam, insert, or_, select, update
 
-from keyhole.access.decision import Reason, Record
-from keyhole.access.share import Share, Visit
+from keyhole.access.decision import Record
+from keyhole.access.share import Visit
 from keyhole.store import schema
 from keyhole.store.chain import micros
-from keyhole.store.rows import to_share, to_visit, visit_values
-from keyhole.store.rules import ends, unopenable
+from keyhole.store.rows import to_visit, visit_values
+from keyhole.store.rules import ends
 from keyhole.store.sql import Statement, Transaction
 from keyhole.store.writer import Change
 
-_s = schema.shares.c
 _v = schema.visits.c
-_now = bindparam("now", type_=schema.shares.c.created_at.type)
-_generation = bindparam("link_generation", type_=schema.shares.c.generation.type)
+_now = bindparam("now", type_=_v.created_at.type)
 
 _ONE = Statement(select(schema.visits).where(_v.id == bindparam("visit")))
 _OF_SHARE = Statement(select(schema.visits).where(_v.share == bindparam("of_share")).order_by(_v.created_at, _v.id))
 _OF_STAFF = Statement(
     select(schema.visits).where(_v.share.is_(None), _v.created_at >= _now).order_by(_v.created_at, _v.id)
-)
-_SHARE = Statement(select(schema.shares).where(_s.id == bindparam("share")))
-_COUNT = Statement(
-    update(schema.shares)
-    .where(
-        _s.id == bindparam("share"),
-        _s.withdrawn_at.is_(None),
-        _s.expires_at > _now,
-        or_(_s.not_before.is_(None), _s.not_before <= _now),
-        or_(_s.max_visits.is_(None), _s.visits < _s.max_visits),
-        or_(_generation.is_(None), _s.generation == _generation),
-    )
-    .values(visits=_s.visits + 1, first_opened_at=func.coalesce(_s.first_opened_at, _now), last_opened_at=_now)
-    .returning(schema.shares)
 )
 _ADD = Statement(insert(schema.visits))
 _REDEEM = Statement(
@@ -83,18 +67,6 @@ def of_share(tx: Transaction, share_id: str) -> list[Visit]:
 def of_staff(tx: Transaction, since: datetime) -> list[Visit]:
     """The visits without a share that were made at *since* or later, oldest first."""
     return [to_visit(row) for row in tx.rows(_OF_STAFF, {"now": micros(since)})]
-
-
-def begin(tx: Change, visit: Visit, now: datetime, record: Record, link_generation: int | None) -> Share | Reason:
-    """Count an opening and keep *visit*, or say why not: one statement decides."""
-    wanted = {"share": visit.share, "now": micros(now), "link_generation": link_generation}
-    row = tx.row(_COUNT, wanted)
-    if row is None:
-        held = tx.row(_SHARE, {"share": visit.share})
-        return unopenable(None if held is None else to_share(held), now, link_generation)
-    tx.count(_ADD, visit_values(visit))
-    tx.changed(record)
-    return to_share(row)
 
 
 def prepare(tx: Change, visit: Visit, record: Record) -> None:
