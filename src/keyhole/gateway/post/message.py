@@ -19,8 +19,11 @@ _NOT_IN_A_LINE = re.compile(
 
 
 def line(text: str) -> str:
-    """*text* as one line that a header can hold, cut to :data:`LINE_LONGEST`."""
-    return _NOT_IN_A_LINE.sub(" ", text).strip()[:LINE_LONGEST]
+    """*text* as one line that a header can hold, cut to :data:`LINE_LONGEST`.
+
+    What looks like an encoded word (RFC 2047) is broken up: a header decodes what it is given, line feeds and all.
+    """
+    return _NOT_IN_A_LINE.sub(" ", text).replace("=?", "= ?").strip()[:LINE_LONGEST]
 
 
 def message(*, sender: str, reply_to: str | None, to: str, subject: str, text: str, html: str) -> EmailMessage:
