@@ -33,6 +33,7 @@ from keyhole.gateway.judge import Judge
 from keyhole.gateway.ledger import Ledger
 from keyhole.gateway.openings import Openings
 from keyhole.gateway.orthanc_rest import Fetchers, OrthancFetcher
+from keyhole.gateway.passcode import Passcodes
 from keyhole.gateway.pep import Gateway
 from keyhole.gateway.ports import Trail
 from keyhole.gateway.question import Understanding
@@ -59,6 +60,7 @@ from keyhole.web.viewer import ViewerFiles
 from keyhole.wiring.archives import Archives, at_once, open_archive, open_archives, seats
 from keyhole.wiring.background import in_background
 from keyhole.wiring.identity import Directory, directory
+from keyhole.wiring.policy import policy
 from keyhole.wiring.readiness import Readiness
 
 _SUBJECT = "keyhole"
@@ -124,6 +126,7 @@ class Base:
     desk: Desk
     finder: Finder
     people: Directory
+    passcodes: Passcodes
 
 
 @asynccontextmanager
@@ -139,6 +142,7 @@ async def _base(
         finder = Finder(archives.sources, ledger, now)
         people = directory(settings, now, time.monotonic)
         stack.push_async_callback(people.close)
+        passcodes = Passcodes()
         desk = Desk(
             store=store,
             archives=archives.names,
@@ -146,12 +150,14 @@ async def _base(
             ring=ring,
             public_url=settings.public_url,
             longest_share=settings.longest_share,
+            policy=policy(settings),
             find=finder.studies,
             find_series=finder.series,
+            hashed=passcodes.hashed,
             known_roles=people.roles,
             now=now,
         )
-        yield Base(store, ledger, archives, desk, finder, people)
+        yield Base(store, ledger, archives, desk, finder, people, passcodes)
 
 
 @asynccontextmanager
@@ -281,7 +287,7 @@ class Process:
             now=now,
         )
         token = None if settings.metrics_token is None else Secret(settings.metrics_token.get_secret_value())
-        pages = PublicPages(settings.public_url, settings.frame_ancestors)
+        pages = PublicPages(settings.public_url, settings.frame_ancestors, settings.site())
         asked_by_orthanc = _plugin(settings, base, current)
         apps: dict[str, ASGIApp] = {
             "public": public_app(openings, ViewerFiles(settings.viewer, pages.framing), gateway, pages, now),

@@ -25,6 +25,7 @@ from keyhole.settings.mail import MailSettings
 from keyhole.settings.oidc import OidcSettings, check_way
 from keyhole.settings.plugin import PluginSettings
 from keyhole.settings.sharing import SharingSettings
+from keyhole.settings.site import SiteSettings
 from keyhole.settings.values import Bind, Conflict, IPNetwork
 
 _Folder = Annotated[Path, AfterValidator(values.folder)]
@@ -69,7 +70,7 @@ class ArchiveSettings(BaseModel):
         return value
 
 
-class Settings(PluginSettings, OidcSettings, MailSettings, SharingSettings, FrameSettings):
+class Settings(PluginSettings, OidcSettings, MailSettings, SharingSettings, FrameSettings, SiteSettings):
     """Everything that can be set. The order matters: a check between settings stands at the last of them."""
 
     archive: _ArchiveRoot = Field(description="DICOMweb root of the archive, or a folder of DICOM files")

@@ -15,6 +15,7 @@ from keyhole.settings.model import ArchiveSettings, Settings
 from keyhole.settings.oidc import OidcSettings
 from keyhole.settings.plugin import PluginCaller, PluginSettings
 from keyhole.settings.sharing import SharingSettings
+from keyhole.settings.site import SiteSettings
 from keyhole.settings.sources import PREFIX, TABLES, is_secret
 
 _HEAD = """# Settings
@@ -56,6 +57,11 @@ _FRAMES = """
 
 [How to show links in a portal](../how-to/frames.md).
 """
+_SITE = """
+## The site on the recipients' pages
+
+[How to make the pages yours](../how-to/branding.md).
+"""
 _REACH = """
 ## Who can reach a listener
 
@@ -71,7 +77,7 @@ A trusted proxy sets `X-Forwarded-For` or `Forwarded`, and removes the other one
 
 def reference() -> str:
     """The whole page."""
-    mixed_in = (PluginSettings, OidcSettings, MailSettings, SharingSettings, FrameSettings)
+    mixed_in = (PluginSettings, OidcSettings, MailSettings, SharingSettings, FrameSettings, SiteSettings)
     apart = {name for model in mixed_in for name in model.model_fields}
     own = {name: field for name, field in Settings.model_fields.items() if name not in apart}
     rows = [*_table(Settings, own, PREFIX), _ARCHIVES, *_table(ArchiveSettings, ArchiveSettings.model_fields), _PLUGIN]
@@ -86,6 +92,8 @@ def reference() -> str:
         *_table(Settings, SharingSettings.model_fields, PREFIX),
         _FRAMES,
         *_table(Settings, FrameSettings.model_fields, PREFIX),
+        _SITE,
+        *_table(Settings, SiteSettings.model_fields, PREFIX),
     ]
     return "\n".join([_HEAD, *rows, _REACH])
 
