@@ -37,7 +37,23 @@ def _ohif(studies: Sequence[str], series: Sequence[str]) -> str:
     return f"viewer?StudyInstanceUIDs={','.join(studies)}{first}"
 
 
-OHIF = Viewer("ohif", frozenset({Action.SEARCH, Action.RETRIEVE, Action.RENDER}), _ohif)
+def _pictures(_: Sequence[str], series: Sequence[str]) -> str:
+    """The built-in viewer lists whatever the visit holds; ``series`` is what it begins with."""
+    return f"pictures?series={series[0]}" if series else "pictures"
 
-VIEWERS = MappingProxyType({viewer.name: viewer for viewer in (OHIF,)})
-"""All of them, by name."""
+
+OHIF = Viewer("ohif", frozenset({Action.SEARCH, Action.RETRIEVE, Action.RENDER}), _ohif)
+PICTURES = Viewer("pictures", frozenset({Action.SEARCH, Action.RENDER}), _pictures)
+"""Rendered pictures, without WebGL and without a library."""
+
+VIEWERS = MappingProxyType({viewer.name: viewer for viewer in (OHIF, PICTURES)})
+"""All of them, by name; the one that shows most comes first."""
+
+
+def viewer_for(actions: Iterable[Action]) -> Viewer:
+    """What whoever may do *actions* is shown images in, unless they choose another: the first that fits.
+
+    Pictures for whom none fits: there the reason is told.
+    """
+    allowed = frozenset(actions)
+    return next((viewer for viewer in VIEWERS.values() if viewer.fits(allowed)), PICTURES)
