@@ -10,7 +10,8 @@ from keyhole.access.mail import Mail, MailKind
 from keyhole.access.resource import Resource
 from keyhole.access.share import Share, ShareKind
 from keyhole.gateway.post.rows import code_mail, ending_mail, link_mail, locked_mail, opened_mail
-from keyhole.gateway.post.writer import Writer
+from keyhole.gateway.post.words import MailSite
+from keyhole.gateway.post.writer import Wording, Writer
 from keyhole.sharing.link import KeyRing, new_id
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -39,17 +40,9 @@ def a_share(**changes: Any) -> Share:
     return Share(**{**values, **changes})
 
 
-def a_writer(**changes: Any) -> Writer:
-    values: dict[str, Any] = {
-        "sender": "Radiology <radiology@clinic.example>",
-        "reply_to": None,
-        "site": SITE,
-        "spoken": None,
-        "names": False,
-        "public_url": PUBLIC,
-        "ring": RING,
-    }
-    return Writer(**{**values, **changes})
+def a_writer(**site: Any) -> Writer:
+    wording = Wording(site=MailSite(**{"name": SITE, **site}), public_url=PUBLIC, ring=RING)
+    return Writer(wording=wording, sender="Radiology <radiology@clinic.example>", reply_to=None)
 
 
 def all_mails(share: Share, now: datetime = NOW) -> dict[MailKind, Mail]:

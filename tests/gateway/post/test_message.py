@@ -45,7 +45,7 @@ def received(mail: EmailMessage) -> EmailMessage:
 def test_nothing_makes_a_header_of_its_own(site: str, name: str) -> None:
     share = a_share(recipient=name)
     for mail in all_mails(share).values():
-        read = received(a_writer(site=site, names=True).written(mail, share, NOW))
+        read = received(a_writer(name=site, names=True).written(mail, share, NOW))
         assert set(read.keys()) <= HEADERS
         assert len(read.keys()) == len(set(read.keys()))
         assert [address.addr_spec for address in read["To"].addresses] == [mail.to]
@@ -56,7 +56,7 @@ def test_nothing_makes_a_header_of_its_own(site: str, name: str) -> None:
 def test_a_site_or_a_recipient_that_tries_to_is_words_and_nothing_else(text: str) -> None:
     share = a_share(recipient=text)
     mail = all_mails(share)[MailKind.LINK]
-    read = received(a_writer(site=text, names=True).written(mail, share, NOW))
+    read = received(a_writer(name=text, names=True).written(mail, share, NOW))
     assert read["Bcc"] is None
     assert len(read["To"].addresses) == 1
     said = [part.get_content() for part in read.iter_parts()]
@@ -84,7 +84,7 @@ def test_an_encoded_word_is_not_decoded_into_a_header() -> None:
 def test_html_is_escaped() -> None:
     share = a_share(recipient="<script>x()</script>")
     mail = all_mails(share)[MailKind.LINK]
-    read = received(a_writer(site='"><img src=x>', names=True).written(mail, share, NOW))
+    read = received(a_writer(name='"><img src=x>', names=True).written(mail, share, NOW))
     html = list(read.iter_parts())[1].get_content()
     assert "<script" not in html
     assert "<img" not in html

@@ -41,16 +41,27 @@ class Words:
     footer: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Voice:
-    """Who speaks, and how: the site by its name, in a language.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MailSite:
+    """What mails say of the site: its name, and whom recipients can ask.
 
+    ``language`` (a BCP 47 tag) is spoken where nobody has chosen one; ``colour`` is that of buttons (``#rrggbb``);
     ``names``: a mail may call the recipient as the sender does.
     """
 
-    site: str
-    language: Language
+    name: str = "Keyhole"
+    contact: str | None = None
+    language: str | None = None
+    colour: str | None = None
     names: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """A site that speaks to somebody, in a language."""
+
+    site: MailSite
+    language: Language
 
     def link(self, share: Share, address: str) -> Words:
         """The link, to the recipient."""
@@ -58,7 +69,7 @@ class Voice:
         return Words(
             language=self.language.tag,
             subject=_("{site}: images for you, until {day}").format(
-                site=self.site, day=self.language.day(share.expires_at)
+                site=self._site, day=self.language.day(share.expires_at)
             ),
             title=_("Images for you"),
             greeting=self._greeting(share),
@@ -66,7 +77,7 @@ class Voice:
                 _(
                     "{site} has shared medical images with you. They open in your browser: you need no account, and "
                     "there is nothing to install."
-                ).format(site=self.site),
+                ).format(site=self._site),
             ),
             button=_("Open the images"),
             beside=_("Or copy this address into your browser:"),
@@ -77,6 +88,7 @@ class Voice:
                 self._lasting(share),
                 _("This link is for you alone. Please do not forward this mail: others could try to open the images."),
                 _("If this mail is not meant for you, please delete it."),
+                *self._contact(),
             ),
             footer=self._footer(),
         )
@@ -86,9 +98,9 @@ class Voice:
         _ = self.language.gettext
         return Words(
             language=self.language.tag,
-            subject=_("{site}: your code").format(site=self.site),
+            subject=_("{site}: your code").format(site=self._site),
             title=_("Your code"),
-            opening=(_("With this code you open the images that {site} has shared with you:").format(site=self.site),),
+            opening=(_("With this code you open the images that {site} has shared with you:").format(site=self._site),),
             code=code,
             closing=(
                 _(
@@ -104,7 +116,7 @@ class Voice:
         _ = self.language.gettext
         return Words(
             language=self.language.tag,
-            subject=_("{site}: share {share} was opened").format(site=self.site, share=share.id),
+            subject=_("{site}: share {share} was opened").format(site=self._site, share=share.id),
             title=_("Your link was opened"),
             opening=(_("The link that you shared was opened for the first time."),),
             facts=self._facts(share),
@@ -118,7 +130,7 @@ class Voice:
         _ = self.language.gettext
         return Words(
             language=self.language.tag,
-            subject=_("{site}: share {share} is locked").format(site=self.site, share=share.id),
+            subject=_("{site}: share {share} is locked").format(site=self._site, share=share.id),
             title=_("Your link is locked"),
             opening=(
                 _("Too many wrong answers were given to what your link asks, so nobody can open it any more."),
@@ -138,7 +150,7 @@ class Voice:
         _ = self.language.gettext
         return Words(
             language=self.language.tag,
-            subject=_("{site}: share {share} ends soon").format(site=self.site, share=share.id),
+            subject=_("{site}: share {share} ends soon").format(site=self._site, share=share.id),
             title=_("Your share ends soon"),
             opening=(_("This share ends within a day. Its link opens nothing after that."),),
             facts=self._facts(share),
@@ -147,13 +159,17 @@ class Voice:
             footer=self._footer(),
         )
 
+    @property
+    def _site(self) -> str:
+        return line(self.site.name)
+
     def _greeting(self, share: Share) -> str:
         _ = self.language.gettext
         named = self._recipient(share)
         return _("Hello {name},").format(name=named) if named else _("Hello,")
 
     def _recipient(self, share: Share) -> str:
-        return line(share.recipient or "") if self.names else ""
+        return line(share.recipient or "") if self.site.names else ""
 
     def _asked(self, name: ConditionName) -> str:
         _ = self.language.gettext
@@ -196,5 +212,10 @@ class Voice:
     def _moment(self, moment: datetime | None) -> str | None:
         return None if moment is None else self.language.moment(moment)
 
+    def _contact(self) -> tuple[str, ...]:
+        if self.site.contact is None:
+            return ()
+        return (self.language.gettext("Questions? {contact}").format(contact=line(self.site.contact)),)
+
     def _footer(self) -> str:
-        return self.language.gettext("Sent automatically by {site}.").format(site=self.site)
+        return self.language.gettext("Sent automatically by {site}.").format(site=self._site)
