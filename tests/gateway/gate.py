@@ -17,6 +17,7 @@ from keyhole.access.secret import Secret, new_id
 from keyhole.access.share import ApiKey, Share, ShareKind, Visit
 from keyhole.access.subject import Kind, Subject
 from keyhole.gateway import withdrawal
+from keyhole.gateway.attempts import Asking, Attempts
 from keyhole.gateway.attendance import Attendance
 from keyhole.gateway.client import Client, client_of
 from keyhole.gateway.current import Current
@@ -26,7 +27,8 @@ from keyhole.gateway.finding import Finder
 from keyhole.gateway.identify import Identity
 from keyhole.gateway.incoming import incoming
 from keyhole.gateway.ledger import Ledger
-from keyhole.gateway.openings import Opened, Openings
+from keyhole.gateway.opening import Opened
+from keyhole.gateway.openings import Openings
 from keyhole.gateway.orthanc_rest import Fetchers, OrthancFetcher, OrthancSource
 from keyhole.gateway.pep import Gateway
 from keyhole.gateway.question import Understanding
@@ -34,6 +36,7 @@ from keyhole.gateway.scoping import Capabilities
 from keyhole.gateway.streams import Streams
 from keyhole.identity import apikey
 from keyhole.sharing import link
+from keyhole.sharing.condition import NO_ANSWERS
 from keyhole.sharing.visit import COOKIE, bearer
 from keyhole.store.memory import MemoryStore
 from keyhole.store.trail import TrailQuery
@@ -113,6 +116,10 @@ class Gate:
     orthanc: dict[str, OrthancSource] = field(default_factory=dict)
     """The archives that are Orthanc, by their REST API."""
 
+    asking: Asking = field(default_factory=lambda: Asking(mail=True))
+    pauses: list[float] = field(default_factory=list)
+    """How long somebody was kept waiting each time, in seconds."""
+
     def __post_init__(self) -> None:
         ticks = itertools.count(step=10)
         self.store = Rows()
@@ -145,6 +152,7 @@ class Gate:
             find=self.finder.studies,
             find_series=self.finder.series,
             identify=self.identity.visit,
+            attempts=Attempts(store=self.store, ring=self.ring, now=self.clock, asking=self.asking, pause=self.pause),
             now=self.clock,
         )
         self.desk = Desk(
@@ -162,6 +170,9 @@ class Gate:
 
     def clock(self) -> datetime:
         return self.now
+
+    async def pause(self, seconds: float) -> None:
+        self.pauses.append(seconds)
 
     def after(self, time: timedelta) -> None:
         self.now += time
@@ -191,7 +202,7 @@ class Gate:
         return await self.open(await self.share(*resources, **more))
 
     async def open(self, share: Share) -> Visitor:
-        opened = await self.openings.begin(share.id, self.secret(share), HERE)
+        opened = await self.openings.begin(share.id, self.secret(share), NO_ANSWERS, HERE)
         assert isinstance(opened, Opened), opened
         return Visitor(opened.visit, opened.secret)
 

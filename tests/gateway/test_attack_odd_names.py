@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from keyhole.gateway.openings import Shown
+from keyhole.gateway.visiting import Shown
 from tests.gateway.gate import HERE, Gate
 
 ODD = {

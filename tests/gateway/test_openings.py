@@ -13,8 +13,10 @@ from keyhole.access.decision import Deny, Event, Reason, Record
 from keyhole.access.secret import Secret, new_secret
 from keyhole.access.share import Share, ShareChange
 from keyhole.errors import ArchiveFailed, StoreFailed
-from keyhole.gateway.openings import Look, NotYet, Opened, Shown
+from keyhole.gateway.opening import Look, NotYet, Opened
+from keyhole.gateway.visiting import Shown
 from keyhole.sharing import link
+from keyhole.sharing.condition import NO_ANSWERS
 from tests.gateway.gate import BAD, DAY, HERE, HOUR, OK, OPERATOR, SECOND, SERIES, Gate, Visitor, prepared
 from tests.gateway.small_archive import failing
 
@@ -40,14 +42,17 @@ async def change(gate: Gate, share: Share, **changes: Any) -> Share:
 
 async def both(gate: Gate, share: Share, secret: str) -> list[object]:
     """What looking and beginning answer."""
-    return [await ask(share.id, secret, HERE) for ask in (gate.openings.look, gate.openings.begin)]
+    looked = await gate.openings.look(share.id, secret, HERE)
+    return [looked, await gate.openings.begin(share.id, secret, NO_ANSWERS, HERE)]
 
 
 class TestLooking:
     async def test_tells_the_end_and_what_is_left_and_nothing_about_patients(self, gate: Gate) -> None:
         share = await gate.share(max_visits=3)
         await gate.open(share)
-        assert await gate.openings.look(share.id, gate.secret(share), HERE) == Look(share.expires_at, 2)
+        assert await gate.openings.look(share.id, gate.secret(share), HERE) == Look(
+            expires_at=share.expires_at, visits_left=2
+        )
 
     async def test_consumes_nothing_however_often(self, gate: Gate) -> None:
         share = await gate.share(max_visits=1)
@@ -86,8 +91,10 @@ class TestStrangers:
         if secret == "made up":
             ring = link.KeyRing.new()
             shown = link.secret_of(replace(share, key_id=ring.current), ring).reveal()
-        for ask in (gate.openings.look, gate.openings.begin):
-            assert await ask(share.id if share_id is None else share_id, shown, HERE) == WRONG
+        named = share.id if share_id is None else share_id
+        assert await gate.openings.look(named, shown, HERE) == WRONG
+        assert await gate.openings.begin(named, shown, NO_ANSWERS, HERE) == WRONG
+        assert await gate.openings.send_code(named, shown, HERE) == WRONG
         assert await visits(gate, share) == 0
 
     async def test_cost_the_same_work_for_an_unknown_share_as_for_a_wrong_secret(
@@ -107,7 +114,7 @@ class TestStrangers:
 
     async def test_are_on_the_trail_with_the_share_they_tried(self, gate: Gate) -> None:
         share = await gate.share()
-        await gate.openings.begin(share.id, "a" * 35, HERE)
+        await gate.openings.begin(share.id, "a" * 35, NO_ANSWERS, HERE)
         [row] = await gate.trail(Event.REFUSAL)
         assert (row.reason, row.share, row.subject) == (Reason.WRONG_SECRET, share.id, "anonymous")
 
@@ -180,7 +187,7 @@ class TestClosedShares:
             return await begin(*arguments, **more)
 
         monkeypatch.setattr(gate.store, "begin_visit", late)
-        assert await gate.openings.begin(share.id, gate.secret(share), HERE) == Deny(Reason.WITHDRAWN)
+        assert await gate.openings.begin(share.id, gate.secret(share), NO_ANSWERS, HERE) == Deny(Reason.WITHDRAWN)
         assert await visits(gate, share) == 0
 
 
@@ -206,7 +213,9 @@ class TestBeginning:
 
     async def test_of_many_at_once_exactly_as_many_win_as_there_are(self, gate: Gate) -> None:
         share = await gate.share(max_visits=3)
-        answers = await asyncio.gather(*(gate.openings.begin(share.id, gate.secret(share), HERE) for _ in range(200)))
+        answers = await asyncio.gather(
+            *(gate.openings.begin(share.id, gate.secret(share), NO_ANSWERS, HERE) for _ in range(200))
+        )
         assert sum(isinstance(answer, Opened) for answer in answers) == 3
         assert answers.count(Deny(Reason.USED_UP)) == 197
         assert await visits(gate, share) == 3
@@ -215,7 +224,7 @@ class TestBeginning:
         share = await gate.share(max_visits=1)
         gate.store.lost = StoreFailed("full")
         with pytest.raises(StoreFailed):
-            await gate.openings.begin(share.id, gate.secret(share), HERE)
+            await gate.openings.begin(share.id, gate.secret(share), NO_ANSWERS, HERE)
         gate.store.lost = None
         assert await visits(gate, share) == 0
         await gate.open(share)

@@ -7,7 +7,7 @@ import pytest
 
 from keyhole.access.share import ShareChange
 from keyhole.errors import ArchiveFailed, ArchiveTimeout
-from keyhole.gateway.openings import ShownStudy
+from keyhole.gateway.visiting import ShownStudy
 from keyhole.web.pages import PublicPages
 from keyhole.web.public import public_app
 from keyhole.web.viewer import ViewerFiles

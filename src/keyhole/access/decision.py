@@ -144,6 +144,8 @@ class Event(StrEnum):
     SHARE_LOCKED = "share-locked"
     """One wrong answer too many: the link opens nothing until there is a new one."""
     LINK_SHOWN = "link-shown"
+    CODE_ASKED = "code-asked"
+    """Somebody who holds a link asked for the code that is mailed."""
     VISIT_PREPARED = "visit-prepared"
     VISIT_BEGUN = "visit-begun"
     VISIT_ENDED = "visit-ended"

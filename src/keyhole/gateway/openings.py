@@ -1,94 +1,37 @@
-"""How a recipient gets in: the secret is checked, an opening is counted, a visit begins (design section 7)."""
+"""How a recipient gets in: secret and answers are checked, an opening is counted, a visit begins (design section 7).
+
+The order is fixed: the right secret, then whether the link opens at all, then whether everything was answered, then how
+often, then, counted, whether it is right. A program goes the same way as a page.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Any, Protocol
+from datetime import timedelta
+from typing import Protocol
 
-from keyhole.access.decision import Allow, Ask, Deny, Event, Reason, Record, Scope, studies_of
-from keyhole.access.pdp import decide, scope
-from keyhole.access.resource import Action, Resource
-from keyhole.access.share import Share, ShareKind, Visit
+from keyhole.access.condition import Answered
+from keyhole.access.decision import Deny, Event, Reason, Record
+from keyhole.access.mail import MailCode
+from keyhole.access.resource import Resource
+from keyhole.access.share import Share, ShareKind
 from keyhole.access.subject import ANONYMOUS
-from keyhole.errors import ArchiveFailed
-from keyhole.gateway import fault
+from keyhole.gateway import limits
+from keyhole.gateway.attempts import Attempts
 from keyhole.gateway.client import Client
-from keyhole.gateway.current import Current
-from keyhole.gateway.ledger import Ledger
-from keyhole.gateway.ports import Shares, Visits
-from keyhole.sharing import link
+from keyhole.gateway.opening import CodeSent, Look, Needed, NotYet, Opened, Wait, Wrong
+from keyhole.gateway.ports import Codes, Limits, Shares, Visits
+from keyhole.gateway.post.rows import code_mail, opened_mail
+from keyhole.gateway.visiting import Visiting
+from keyhole.sharing import condition, link
 from keyhole.sharing import visit as visiting
+from keyhole.sharing.condition import Answers
 from keyhole.sharing.link import Secret
 
-_NUMBER = re.compile("[0-9]{1,9}")
 
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What a link is, for whoever has shown its secret. Nothing about what it opens."""
-
-    expires_at: datetime
-    visits_left: int | None
-    needs: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class NotYet:
-    """The right secret, too early."""
-
-    not_before: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """A visit that has begun, with the secret that its cookie or bearer holds."""
-
-    visit: Visit
-    secret: Secret
-
-    @property
-    def bearer(self) -> str:
-        """For programs."""
-        return visiting.bearer(self.visit, self.secret)
-
-
-@dataclass(frozen=True, slots=True)
-class ShownSeries:
-    """A series as the visit page lists it."""
-
-    uid: str
-    modality: str
-    description: str
-    images: int | None
-    download: bool = False
-    """Whether it may be downloaded, and the study it is in may not."""
-
-
-@dataclass(frozen=True, slots=True)
-class ShownStudy:
-    """A study as the visit page lists it: nothing about the patient. ``date`` is DICOM's YYYYMMDD or empty."""
-
-    uid: str
-    date: str
-    description: str
-    series: tuple[ShownSeries, ...]
-    download: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """What a visit page shows."""
-
-    visit: str
-    ends_at: datetime
-    studies: tuple[ShownStudy, ...]
-    limited: bool
-
-
-class Store(Shares, Visits, Protocol):
+class Store(Shares, Visits, Limits, Codes, Protocol):
     """What openings are kept in."""
 
 
@@ -97,61 +40,108 @@ _NO_ID = "a" * 16
 _NO_SECRET = Secret("")
 """What is checked in place of a share or a secret that cannot be, so that it takes as long."""
 
-Headers = Sequence[tuple[bytes, bytes]]
+_SOON = Wait(timedelta(seconds=5))
+"""Until then, attempts that are under way are hardly ever not settled."""
 
-Identify = Callable[[str, Headers], Awaitable["Visit | Deny"]]
-"""The running visit with this id, if the headers show its cookie or bearer."""
-
-Find = Callable[[str, Scope, bytes], Awaitable[list[dict[str, Any]]]]
-FindSeries = Callable[[str, Scope, str], Awaitable[list[dict[str, Any]]]]
+Refresh = Callable[[Share], Awaitable[Share]]
+"""A share that grows with its patient's studies, as it is by now (:class:`keyhole.gateway.patients.Growth`)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Openings:
+async def unchanged(share: Share) -> Share:
+    """The :data:`Refresh` of a site where nothing grows."""
+    return share
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Openings(Visiting):
     """One per process. Raises StoreFailed and ArchiveFailed; everything else is an answer."""
 
     store: Store
-    current: Current
-    ledger: Ledger
     ring: link.Ring
-    find: Find
-    find_series: FindSeries
-    identify: Identify
-    now: Callable[[], datetime]
+    attempts: Attempts
+    refresh: Refresh = unchanged
 
     async def look(self, share_id: str, shown: str, client: Client) -> Look | NotYet | Deny:
         """What the holder of *shown* must do to open the share. Consumes nothing."""
         share = await self._held(share_id, shown, client)
-        if isinstance(share, Deny):
-            return share
-        closed = visiting.closed(share, self.now())
-        if closed is not None:
-            return self._closed(share, closed, client)
-        left = None if share.max_visits is None else share.max_visits - share.visits
-        return Look(share.expires_at, left)
+        return share if isinstance(share, Deny) else await self.look_at(share, client)
 
-    async def begin(self, share_id: str, shown: str, client: Client) -> Opened | NotYet | Deny:
+    async def begin(
+        self, share_id: str, shown: str, answers: Answers, client: Client
+    ) -> Opened | NotYet | Needed | Wrong | Wait | Deny:
         """Count an opening and begin a visit, or say why not."""
         share = await self._held(share_id, shown, client)
-        if isinstance(share, Deny):
-            return share
-        now = self.now()
-        secret = link.new_secret()
-        visit = visiting.begin(share, link.new_id(), secret, now)
-        record = Record(
-            at=now,
-            event=Event.VISIT_BEGUN,
-            subject=visit.principal,
-            archive=share.archive,
-            share=share.id,
-            visit=visit.id,
-            personal=client.personal(),
+        return share if isinstance(share, Deny) else await self.open(share, answers, client)
+
+    async def send_code(self, share_id: str, shown: str, client: Client) -> CodeSent | NotYet | Wait | Deny:
+        """Mail a code to the share's recipient. NOT_THERE for a link that asks for none."""
+        share = await self._held(share_id, shown, client)
+        return share if isinstance(share, Deny) else await self.send_code_of(share, client)
+
+    # -- for whoever has found the share, and knows that its secret was shown, or a code that stands for it
+
+    async def look_at(self, share: Share, client: Client) -> Look | NotYet | Deny:
+        """As :meth:`look`."""
+        refusal = self._not_open(share, client)
+        if refusal is not None:
+            return refusal
+        asked = share.conditions
+        return Look(
+            expires_at=share.expires_at,
+            visits_left=None if share.max_visits is None else share.max_visits - share.visits,
+            needs=asked.names,
+            allows=share.kind,
+            mail_to=condition.masked(share.mail_to) if asked.mail_code and share.mail_to else None,
+            terms=self.attempts.asking.terms if asked.terms else None,
+            language=share.language,
+            tries_left=self.attempts.tries_left(share) if asked else None,
         )
-        counted = await self.store.begin_visit(visit, now, record, link_generation=share.generation)
-        if isinstance(counted, Reason):
-            return self._closed(share, counted, client)
-        self.current.forget((share.id, visit.id))
-        return Opened(visit, secret)
+
+    async def open(
+        self, share: Share, answers: Answers, client: Client
+    ) -> Opened | NotYet | Needed | Wrong | Wait | Deny:
+        """As :meth:`begin`."""
+        refusal = self._not_open(share, client)
+        if refusal is not None:
+            return refusal
+        if not share.conditions:
+            return await self._begin(await self.refresh(share), None, client)
+        waits = await self.attempts.permitted(share, answers, client)
+        if waits is not None:
+            self._refuse(Reason.ANSWERS_NEEDED if isinstance(waits, Needed) else Reason.TOO_MANY, client, share)
+            return waits
+        share = await self.refresh(share)
+        match await self.attempts.take_up(share, answers, client):
+            case Answered() as answered:
+                return await self._begin(share, answered, client)
+            case Wrong() as wrong:
+                return wrong
+            case reason:
+                return self._closed(share, reason, client)
+
+    async def send_code_of(self, share: Share, client: Client) -> CodeSent | NotYet | Wait | Deny:
+        """As :meth:`send_code`."""
+        refusal = self._not_open(share, client)
+        if refusal is not None:
+            return refusal
+        if not share.conditions.mail_code or share.mail_to is None:
+            return self._refuse(Reason.NOT_THERE, client, share)
+        now, ticket, nonce = self.now(), link.new_secret(), link.new_id()
+        code = MailCode(
+            share=share.id,
+            generation=share.generation,
+            nonce=nonce,
+            ticket=condition.ticket_digest(ticket.reveal()),
+            created_at=now,
+            ends_at=min(now + condition.CODE_LASTS, share.expires_at),
+        )
+        buckets = (limits.answers_from(self.ring, client.address), *limits.codes(self.ring, share.id, share.mail_to))
+        record = self._record(Event.CODE_ASKED, client, share)
+        waits = await self.store.add_code(code, code_mail(share, nonce, now, code.ends_at), buckets, record)
+        if waits:
+            self._refuse(Reason.TOO_MANY, client, share)
+            return Wait(max(waits.values()))
+        return CodeSent(condition.masked(share.mail_to), code.ends_at, ticket)
 
     async def redeem(self, code: str, client: Client) -> Opened | Deny:
         """Begin the visit that an application prepared for the holder of *code*."""
@@ -169,59 +159,33 @@ class Openings:
         self.current.forget((visit.id,))
         return Opened(visit, secret)
 
-    async def shown(self, visit_id: str, headers: Headers, client: Client) -> Shown | Deny:
-        """What the visit page shows: the studies, recorded as the search that it is."""
-        visit = await self.identify(visit_id, headers)
-        if isinstance(visit, Deny):
-            return visit
-        held = await self.current.visit(visit_id)
-        grants = (*visit.grants(), *(held[1].grants() if held and held[1] else ()))
-        subject = visit.as_subject()
-        ask = Ask(Action.SEARCH, Resource.whole(visit.archive), divisible=True)
-        match decide(ask, subject, grants, self.now()):
-            case Deny() as refusal:
-                return refusal
-            case Allow(reach):
-                access = self._access(visit, client)
-                await self.ledger.release(access)
-                keeps = scope(Action.DOWNLOAD, subject, grants, self.now())
-                studies = await self._studies(access, reach)
-                return Shown(visit.id, visit.ends_at, _marked(studies, visit.archive, keeps), visit.limited)
-
-    async def lasts(self, visit_id: str, headers: Headers, *, present: bool) -> Deny | None:
-        """None while the visit runs. Asking is not being there, unless *present*: that takes the visit's credential.
-
-        A visit's id is public, and so is whether it has ended; idling is left to requests that count.
-        """
-        if present:
-            visit = await self.identify(visit_id, headers)
-            return visit if isinstance(visit, Deny) else None
-        found = await self.current.visit(visit_id)
-        why = (
-            Reason.VISIT_ENDED
-            if found is None
-            else visiting.over(replace(found[0], limited=True), found[1], self.now())
-        )
-        return None if why is None else Deny(why)
-
-    async def end(self, visit_id: str, headers: Headers, client: Client) -> Deny | None:
-        """End the visit because its visitor is done."""
-        visit = await self.identify(visit_id, headers)
-        if isinstance(visit, Deny):
-            return visit
+    async def _begin(
+        self, share: Share, answered: Answered | None, client: Client
+    ) -> Opened | NotYet | Wrong | Wait | Deny:
+        """Count an opening, in the one step that settles what was *answered*."""
         now = self.now()
+        secret = link.new_secret()
+        visit = visiting.begin(share, link.new_id(), secret, now)
         record = Record(
             at=now,
-            event=Event.VISIT_ENDED,
+            event=Event.VISIT_BEGUN,
             subject=visit.principal,
-            archive=visit.archive,
-            share=visit.share,
+            archive=share.archive,
+            share=share.id,
             visit=visit.id,
+            detail={} if answered is None else self.attempts.met(answered),
             personal=client.personal(),
         )
-        await self.store.end_visit(visit.id, now, record)
-        self.current.forget((visit.id,))
-        return None
+        first = opened_mail(share, now) if self.attempts.asking.mail else ()
+        counted = await self.store.begin_visit(
+            visit, now, record, link_generation=share.generation, answered=answered, first=first
+        )
+        if counted is Reason.WRONG_ANSWER:  # another opening has spent the code, or the conditions are others by now
+            return await self.attempts.wrong(share, client)
+        if isinstance(counted, Reason):
+            return self._closed(share, counted, client)
+        self.current.forget((share.id, visit.id))
+        return Opened(visit, secret)
 
     async def _held(self, share_id: str, shown: str, client: Client) -> Share | Deny:
         """The share, if *shown* is its secret. Unknown share and wrong secret are one answer, after the same work."""
@@ -246,79 +210,30 @@ class Openings:
             key_id=self.ring.current,
         )
 
-    def _closed(self, share: Share, why: Reason, client: Client) -> NotYet | Deny:
+    def _not_open(self, share: Share, client: Client) -> NotYet | Deny | None:
+        """Why *share* is not opened, whatever is answered; None when it may be."""
+        why = visiting.closed(share, self.now()) or self.attempts.unaskable(share)
+        if why is None:
+            return None
         refusal = self._refuse(why, client, share)
         return NotYet(share.not_before) if why is Reason.NOT_YET and share.not_before else refusal
 
+    def _closed(self, share: Share, why: Reason, client: Client) -> NotYet | Wait | Deny:
+        refusal = self._refuse(why, client, share)
+        if why is Reason.TOO_MANY:
+            return _SOON
+        return NotYet(share.not_before) if why is Reason.NOT_YET and share.not_before else refusal
+
     def _refuse(self, reason: Reason, client: Client, share: Share | None = None) -> Deny:
-        self.ledger.refuse(
-            Record(
-                at=self.now(),
-                event=Event.REFUSAL,
-                subject=ANONYMOUS.name,
-                archive=None if share is None else share.archive,
-                reason=reason,
-                share=None if share is None else share.id,
-                personal=client.personal(),
-            )
-        )
+        self.ledger.refuse(replace(self._record(Event.REFUSAL, client, share), reason=reason))
         return Deny(reason)
 
-    def _access(self, visit: Visit, client: Client) -> Record:
+    def _record(self, event: Event, client: Client, share: Share | None) -> Record:
         return Record(
             at=self.now(),
-            event=Event.SEARCH,
-            subject=visit.principal,
-            archive=visit.archive,
-            action=Action.SEARCH,
-            share=visit.share,
-            visit=visit.id,
+            event=event,
+            subject=ANONYMOUS.name,
+            archive=None if share is None else share.archive,
+            share=None if share is None else share.id,
             personal=client.personal(),
         )
-
-    async def _studies(self, access: Record, reach: Scope) -> tuple[ShownStudy, ...]:
-        """What *reach* holds. That the archive could not tell is on the trail as well."""
-        archive = access.archive or ""
-        wanted = list(studies_of(reach, archive))
-        query = f"includefield=00081030&StudyInstanceUID={','.join(wanted)}".encode()
-        try:
-            items = await self.find(archive, reach, query)
-            return tuple([await self._study(archive, reach, item) for item in items])
-        except ArchiveFailed as error:
-            self.ledger.refuse(replace(access, event=Event.FAILURE, reason=fault.named(error)))
-            raise
-
-    async def _study(self, archive: str, reach: Scope, item: Mapping[str, Any]) -> ShownStudy:
-        uid = _text(item, "0020000D")
-        series = await self.find_series(archive, reach, uid)
-        return ShownStudy(uid, _text(item, "00080020"), _text(item, "00081030"), tuple(map(_series, series)))
-
-
-def _marked(studies: Iterable[ShownStudy], archive: str, keeps: Scope) -> tuple[ShownStudy, ...]:
-    """*studies* with a mark on what may be downloaded as a whole."""
-    return tuple(_marked_study(study, archive, keeps) for study in studies)
-
-
-def _marked_study(study: ShownStudy, archive: str, keeps: Scope) -> ShownStudy:
-    if keeps.covers(Resource.of(archive, study.uid)):
-        return replace(study, download=True)
-    series = (replace(one, download=keeps.covers(Resource.of(archive, study.uid, one.uid))) for one in study.series)
-    return replace(study, series=tuple(series))
-
-
-def _series(item: Mapping[str, Any]) -> ShownSeries:
-    images = _text(item, "00201209")
-    return ShownSeries(
-        uid=_text(item, "0020000E"),
-        modality=_text(item, "00080060"),
-        description=_text(item, "0008103E"),
-        images=int(images) if _NUMBER.fullmatch(images) else None,
-    )
-
-
-def _text(item: Mapping[str, Any], tag: str) -> str:
-    """The first value of *tag* as text that a page can show; empty for what is no DICOM JSON."""
-    element = item.get(tag)
-    values = element.get("Value") if isinstance(element, Mapping) else None
-    first = values[0] if isinstance(values, list) and values else ""
-    return str(first).encode("utf-8", "replace").decode("utf-8")

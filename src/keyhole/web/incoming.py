@@ -100,7 +100,7 @@ def _of_json(body: bytes) -> dict[str, str] | str:
 
 def _of_form(body: bytes) -> dict[str, str] | str:
     try:
-        content = parse_qs(body.decode("ascii"), max_num_fields=8, keep_blank_values=True, errors="strict")
+        content = parse_qs(body.decode("ascii"), max_num_fields=16, keep_blank_values=True, errors="strict")
     except ValueError:
         return words.BAD_REQUEST
     if any(len(values) > 1 for values in content.values()):

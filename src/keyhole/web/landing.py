@@ -2,26 +2,30 @@
 
 GET consumes nothing, reveals nothing and sets nothing (rule 7 of the design). The secret is in the link's fragment; the
 page's script sends it in a body, first to learn what the recipient must show, then, after a click, to begin the visit.
+Programs do the same.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol, assert_never
+from typing import Protocol
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from keyhole.access.decision import Deny, Reason
+from keyhole.access.resource import Action
 from keyhole.access.secret import is_id
 from keyhole.gateway.client import Client, client_of
-from keyhole.gateway.openings import Look, NotYet, Opened, Shown
+from keyhole.gateway.opening import CodeSent, Look, Needed, NotYet, Opened, Wait, Wrong
+from keyhole.gateway.visiting import Shown
+from keyhole.sharing.condition import Answers
 from keyhole.sharing.link import parse_link, parse_secret
-from keyhole.sharing.viewer import OHIF
 from keyhole.sharing.visit import COOKIE
-from keyhole.web import cookies, words
+from keyhole.web import cookies, outcome, words
 from keyhole.web.fixed import FixedPage
 from keyhole.web.incoming import fields, from_elsewhere, is_form
 from keyhole.web.pages import PublicPages, refused
@@ -37,8 +41,13 @@ class Openings(Protocol):
     async def look(self, share_id: str, shown: str, client: Client, /) -> Look | NotYet | Deny:
         """What the holder of the secret *shown* must do to open the share. Consumes nothing."""
 
-    async def begin(self, share_id: str, shown: str, client: Client, /) -> Opened | NotYet | Deny:
-        """Count an opening and begin a visit."""
+    async def begin(
+        self, share_id: str, shown: str, answers: Answers, client: Client, /
+    ) -> Opened | NotYet | Needed | Wrong | Wait | Deny:
+        """Count an opening and begin a visit, when *answers* are what the link asks."""
+
+    async def send_code(self, share_id: str, shown: str, client: Client, /) -> CodeSent | NotYet | Wait | Deny:
+        """Mail the code that the link asks for."""
 
     async def redeem(self, code: str, client: Client, /) -> Opened | Deny:
         """Begin the visit that an application prepared."""
@@ -49,8 +58,20 @@ class Openings(Protocol):
     async def lasts(self, visit_id: str, headers: Headers, /, *, present: bool) -> Deny | None:
         """None while the visit runs. Only when *present* is the question a use of the visit."""
 
+    async def actions(self, visit_id: str, headers: Headers, /) -> frozenset[Action] | Deny:
+        """What the visit may do at all, for whoever shows its credential. That is a use of the visit."""
+
     async def end(self, visit_id: str, headers: Headers, client: Client, /) -> Deny | None:
         """End the visit."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A link's share and secret, and the other fields that came with them."""
+
+    share: str
+    secret: str = field(repr=False)
+    fields: Mapping[str, str] = field(repr=False)
 
 
 class Landing:
@@ -76,25 +97,37 @@ class Landing:
         """Tell the holder of the secret what to show. A form, which knows no second step, is sent on to it."""
         if is_form(request):
             return RedirectResponse(f"{request.url.path}/visits", 307)
-        asked = await self._secret(request)
-        if isinstance(asked, str):
-            return refused(request, asked)
-        match await self._openings.look(*asked, client_of(request.scope)):
+        sent = await self._sent(request)
+        if isinstance(sent, str):
+            return refused(request, sent)
+        match await self._openings.look(sent.share, sent.secret, client_of(request.scope)):
             case Look() as look:
-                return JSONResponse(_look(look))
+                return outcome.looked(request, look)
             case other:
-                return _refused(request, other)
+                return outcome.not_opened(request, other)
 
     async def begin(self, request: Request) -> Response:
         """Begin a visit: 201 for a program or the page's script, 303 for a form."""
-        asked = await self._secret(request)
-        if isinstance(asked, str):
-            return refused(request, asked)
-        match await self._openings.begin(*asked, client_of(request.scope)):
+        sent = await self._sent(request)
+        if isinstance(sent, str):
+            return refused(request, sent)
+        answers = outcome.answers(request, sent.fields)
+        match await self._openings.begin(sent.share, sent.secret, answers, client_of(request.scope)):
             case Opened() as opened:
                 return self._opened(request, opened)
             case other:
-                return _refused(request, other)
+                return outcome.not_opened(request, other)
+
+    async def codes(self, request: Request) -> Response:
+        """Mail the code that the link asks for."""
+        sent = await self._sent(request)
+        if isinstance(sent, str):
+            return refused(request, sent)
+        match await self._openings.send_code(sent.share, sent.secret, client_of(request.scope)):
+            case CodeSent() as code:
+                return outcome.code_sent(request, self._settings, code)
+            case other:
+                return outcome.not_opened(request, other)
 
     async def redeem(self, request: Request) -> Response:
         """Begin the visit that a code stands for."""
@@ -106,7 +139,7 @@ class Landing:
             case Opened() as opened:
                 return self._opened(request, opened)
             case other:
-                return _refused(request, other)
+                return outcome.not_opened(request, other)
 
     async def _fields(self, request: Request) -> dict[str, str] | str:
         if from_elsewhere(request, self._settings.origin):
@@ -115,8 +148,8 @@ class Landing:
             return words.COOKIES_OFF
         return await fields(request)
 
-    async def _secret(self, request: Request) -> tuple[str, str] | str:
-        """The share id and the secret that were sent, or why there are none. Nothing is looked up for this."""
+    async def _sent(self, request: Request) -> _Sent | str:
+        """The share id, the secret and what else was sent, or why there are none. Nothing is looked up for this."""
         sent = await self._fields(request)
         if isinstance(sent, str):
             return sent
@@ -129,7 +162,7 @@ class Landing:
             if parsed is None:
                 return words.MISTYPED
             secret = parsed
-        return (share, secret.reveal()) if is_id(share) else Reason.WRONG_SECRET
+        return _Sent(share, secret.reveal(), sent) if is_id(share) else Reason.WRONG_SECRET
 
     def _opened(self, request: Request, opened: Opened) -> Response:
         visit = opened.visit
@@ -149,22 +182,3 @@ class Landing:
         value = opened.secret.reveal()
         cookies.give(answer, request, self._settings, name=COOKIE, value=value, path=path, seconds=lasts)
         return answer
-
-
-def _look(look: Look) -> dict[str, object]:
-    return {
-        "needs": list(look.needs),
-        "expires_at": look.expires_at.isoformat(),
-        "visits_left": look.visits_left,
-        "viewer": OHIF.name,
-    }
-
-
-def _refused(request: Request, why: NotYet | Deny) -> Response:
-    match why:
-        case NotYet(not_before):
-            return refused(request, Reason.NOT_YET, not_before=not_before.isoformat())
-        case Deny(reason):
-            return refused(request, reason)
-        case _:
-            assert_never(why)

@@ -12,11 +12,13 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from keyhole.access.decision import Reason
+from keyhole.sharing.viewer import PICTURES
 from keyhole.web import words
 from keyhole.web.incoming import canonical, made_to_load
 from keyhole.web.landing import Landing, Openings
 from keyhole.web.language_choice import LanguageChoice
 from keyhole.web.pages import ROBOTS, Guarded, PublicPages, message, refused
+from keyhole.web.pictures import PicturePages
 from keyhole.web.static_files import Static
 from keyhole.web.viewer import ROUTES, ViewerFiles
 from keyhole.web.visit_pages import VisitPages
@@ -110,12 +112,14 @@ def _routes(openings: Openings, viewer: ViewerFiles, settings: PublicPages, now:
         "/s": _ByMethod(GET=landing.link_page, POST=landing.begin),
         "/s/": _ByMethod(GET=landing.link_page, POST=landing.begin),
         "/s/{share}": _ByMethod(GET=landing.link_page, POST=landing.look),
+        "/s/{share}/codes": _ByMethod(POST=landing.codes),
         "/s/{share}/visits": _ByMethod(POST=landing.begin),
         "/o": _ByMethod(GET=landing.code_page, POST=landing.redeem),
         "/v/{visit}": _ByMethod(GET=visit.add_slash),
         "/v/{visit}/": _ByMethod(GET=visit.front),
         "/v/{visit}/here": _ByMethod(GET=visit.here, POST=visit.here),
         "/v/{visit}/end": _ByMethod(POST=visit.end),
+        f"/v/{{visit}}/{PICTURES.name}": _ByMethod(GET=PicturePages(openings).viewer),
         "/v/{visit}/expired": _ByMethod(GET=visit.expired),
         **{f"/v/{{visit}}/{name}": _ByMethod(GET=visit.viewer) for name in ROUTES},
         "/language": _ByMethod(POST=LanguageChoice(settings).choose),

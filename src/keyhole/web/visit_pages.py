@@ -9,14 +9,15 @@ from starlette.types import ASGIApp
 from keyhole.access.decision import Deny, Reason
 from keyhole.access.secret import is_id
 from keyhole.gateway.client import client_of
-from keyhole.gateway.openings import Shown
-from keyhole.sharing.viewer import OHIF
+from keyhole.gateway.visiting import Shown
+from keyhole.sharing.viewer import OHIF, PICTURES
 from keyhole.sharing.visit import COOKIE
 from keyhole.web import cookies, words
 from keyhole.web.fixed import FixedPage
 from keyhole.web.incoming import from_elsewhere
 from keyhole.web.landing import Openings
 from keyhole.web.pages import PublicPages, message, page, problem, refused
+from keyhole.web.pictures import pictures_instead
 from keyhole.web.viewer import ViewerFiles
 
 
@@ -35,7 +36,13 @@ class VisitPages:
         visit = _visit(request)
         if visit is None:
             return message(request, words.NOT_FOUND)
-        match await self._openings.shown(visit, request.scope["headers"], client_of(request.scope)):
+        headers = request.scope["headers"]
+        actions = await self._openings.actions(visit, headers)
+        if isinstance(actions, Deny):
+            return message(request, actions.reason)
+        if not OHIF.fits(actions):
+            return RedirectResponse(PICTURES.open([], []), 303)
+        match await self._openings.shown(visit, headers, client_of(request.scope)):
             case Shown() as shown:
                 return page(request, "visit.html", shown=shown, open=OHIF.open)
             case Deny(reason):
@@ -51,10 +58,12 @@ class VisitPages:
         visit = _visit(request)
         if visit is None:
             return message(request, words.NOT_FOUND)
-        if not self._viewer.installed:
-            return message(request, words.NO_VIEWER)
-        ended = await self._openings.lasts(visit, request.scope["headers"], present=True)
-        return self._viewer.page if ended is None else message(request, ended.reason)
+        actions = await self._openings.actions(visit, request.scope["headers"])
+        if isinstance(actions, Deny):
+            return message(request, actions.reason)
+        if not OHIF.fits(actions):
+            return pictures_instead(request)
+        return self._viewer.page if self._viewer.installed else message(request, words.NO_VIEWER)
 
     async def here(self, request: Request) -> Response:
         """Whether the visit still runs. GET only asks; POST says that somebody is there."""
