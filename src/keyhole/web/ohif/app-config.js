@@ -94,5 +94,22 @@
     },
   };
 
+  // Inside the page of another site a browser may deny storage, which the viewer takes for granted.
+  function keepInMemory(name) {
+    var kept = new Map();
+    Object.defineProperty(window, name, { configurable: true, value: {
+      getItem: function (key) { return kept.has(String(key)) ? kept.get(String(key)) : null; },
+      setItem: function (key, value) { kept.set(String(key), String(value)); },
+      removeItem: function (key) { kept.delete(String(key)); },
+      clear: function () { kept.clear(); },
+      key: function (index) { return Array.from(kept.keys())[index] || null; },
+      get length() { return kept.size; },
+    } });
+  }
+
+  ['localStorage', 'sessionStorage'].forEach(function (name) {
+    try { void window[name].length; } catch (denied) { keepInMemory(name); }
+  });
+
   if (visit) watch();
 })();
