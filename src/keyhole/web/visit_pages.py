@@ -44,7 +44,7 @@ class VisitPages:
             return RedirectResponse(PICTURES.open([], []), 303)
         match await self._openings.shown(visit, headers, client_of(request.scope)):
             case Shown() as shown:
-                return page(request, "visit.html", shown=shown, open=OHIF.open)
+                return page(request, "visit.html", shown=shown, open=OHIF.open, pictures=PICTURES.open)
             case Deny(reason):
                 return message(request, reason)
 

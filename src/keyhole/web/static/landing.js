@@ -1,13 +1,14 @@
 // The secret is in the address's fragment, which browsers keep to themselves. It is sent in a body: first to learn what
-// to show, then, when a person says so, to open the images. Until that has worked the address stays as it is, so that
-// reloading and opening the link elsewhere go on working.
+// to ask for, then, when a person says so, with the answers, to open the images. Until that has worked the address stays
+// as it is, so that reloading and opening the link elsewhere go on working.
+import { answers, ask, correctable, mailsCodes, say } from "./answers.js";
 import { cookies } from "./frame.js";
 import { checkWebgl, moment } from "./page.js";
 
 const page = document.querySelector("main");
 const opensAtOnce = "code" in page.dataset;
-const button = document.getElementById("open");
-const form = document.getElementById("paste");
+const form = document.getElementById("answers");
+const pasted = document.getElementById("paste");
 const elsewhere = document.getElementById("window");
 let kept = "ordinary";
 let asked = 0;
@@ -41,7 +42,7 @@ async function post(path, content) {
 function refuse(said) {
   for (const place of page.querySelectorAll("[data-opens]")) {
     place.hidden = !said.not_before;
-    if (said.not_before) place.lastElementChild.textContent = moment(said.not_before);
+    if (said.not_before) place.querySelector("strong").textContent = moment(said.not_before);
   }
   show(said.problem);
 }
@@ -60,33 +61,49 @@ async function look() {
   }
   if (!secret()) return show("paste");
   show("busy");
-  if (opensAtOnce) return open();
+  if (opensAtOnce) return open("/o", { code: secret() });
   if (!/^\/s\/[a-z2-7]{16}$/.test(location.pathname)) return show("mistyped");
   const said = await post(location.pathname, { secret: secret() });
   if (turn !== asked) return; // another link was pasted meanwhile
   if (said.problem) return refuse(said);
-  if (said.needs.length) return show("trouble");
+  if (!ask(said)) return show("trouble");
   document.getElementById("until").textContent = moment(said.expires_at);
   document.getElementById("once").hidden = said.visits_left !== 1;
+  checkWebgl(said.viewer !== "pictures");
   show("ready");
 }
 
-async function open() {
-  const said = opensAtOnce
-    ? await post("/o", { code: secret() })
-    : await post(`${location.pathname}/visits`, { secret: secret() });
-  if (said.problem) return refuse(said);
-  history.replaceState(null, "", location.pathname);
-  location.replace(`/v/${said.visit}/`);
+async function open(path, content) {
+  const said = await post(path, content);
+  if (!said.problem) {
+    history.replaceState(null, "", location.pathname);
+    return location.replace(`/v/${said.visit}/`);
+  }
+  if (said.problem === "answers-needed") await look(); // the sender asks for more by now
+  if (form && correctable(said.problem)) return say(said.problem, said.tries_left);
+  refuse(said);
 }
 
-button?.addEventListener("click", async () => {
+form?.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const button = document.getElementById("open");
+  const given = answers();
+  if (button.disabled || given === null) return;
   button.disabled = true;
-  await open();
+  await open(`${location.pathname}/visits`, { secret: secret(), ...given });
   button.disabled = false;
 });
 
-form?.addEventListener("submit", (event) => {
+if (form) {
+  mailsCodes(async () => {
+    const said = await post(`${location.pathname}/codes`, { secret: secret() });
+    if (!["expired", "withdrawn", "used-up", "not-yet", "locked", "wrong-secret"].includes(said.problem)) return said;
+    refuse(said);
+    return null;
+  });
+}
+
+pasted?.addEventListener("submit", (event) => {
   event.preventDefault();
   const [address, fragment] = document.getElementById("link").value.trim().split("#");
   const share = fragment === undefined ? "" : address.split("/s/").pop().trim();
@@ -98,5 +115,4 @@ form?.addEventListener("submit", (event) => {
 
 for (const again of page.querySelectorAll("[data-again]")) again.addEventListener("click", look);
 addEventListener("hashchange", look);
-checkWebgl();
 look();
