@@ -33,6 +33,7 @@ def environment(sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("KEYHOLE_DATA", str(tmp_path))
     monkeypatch.setenv("KEYHOLE_PUBLIC_URL", "http://127.0.0.1:8000")
     monkeypatch.setenv("KEYHOLE_LONGEST_SHARE", "30d")
+    monkeypatch.setenv("KEYHOLE_REQUIRED_CONDITIONS", "none")
     return tmp_path
 
 

@@ -91,7 +91,7 @@ class TestIntoAnEmptyPlace:
             assert kept.execute("SELECT count(*) FROM visits WHERE ended_at IS NULL").fetchone() == (0,)
 
     def test_shares_are_withdrawn_when_told(self, environment: Path, backup: Path, here: Run, link: str) -> None:
-        limited = share_id(shared(here, "--visits", "1"))
+        limited = share_id(shared(here, "--visits", "1", "--force"))
         here(["key", "create", "viewer", "--role", "sharer"], "")
         file = backup.with_name("three")
         here(["backup", str(file)], "")
@@ -160,7 +160,7 @@ class TestWhereThereIsADatabase:
         assert listed(here)[share_id(link)]["expires_at"] == ends
 
     def test_openings_since_count(self, environment: Path, backup: Path, here: Run) -> None:
-        once = share_id(shared(here, "--visits", "1"))
+        once = share_id(shared(here, "--visits", "1", "--force"))
         file = backup.with_name("two")
         here(["backup", str(file)], "")
         execute(environment / "keyhole.db", f"UPDATE shares SET visits = 1, last_opened_at = 5 WHERE id = '{once}'")
@@ -170,7 +170,7 @@ class TestWhereThereIsADatabase:
     def test_more_openings_that_were_granted_and_used_since_are_used_up(
         self, environment: Path, backup: Path, here: Run
     ) -> None:
-        once = share_id(shared(here, "--visits", "1"))
+        once = share_id(shared(here, "--visits", "1", "--force"))
         file = backup.with_name("two")
         here(["backup", str(file)], "")
         execute(environment / "keyhole.db", f"UPDATE shares SET visits = 2, max_visits = 3 WHERE id = '{once}'")

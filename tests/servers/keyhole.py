@@ -105,7 +105,7 @@ class Keyhole:
     ) -> str:
         """Share *studies*, or one *series* of one study; the link."""
         words = ["share", *studies, "--for", f"{days}d"]
-        words += ["--visits", str(visits)] if visits else []
+        words += ["--visits", str(visits), "--force"] if visits else []
         words += ["--series", series] if series else []
         words += ["--download"] if download else []
         link = self.run(*words).stdout.strip()
@@ -232,6 +232,8 @@ def at_rest(
         "KEYHOLE_INTERNAL_BIND": f"127.0.0.1:{internal_port}",
         "KEYHOLE_VIEWER": str(VIEWER),
         "KEYHOLE_WORKERS": str(workers),
+        "KEYHOLE_REQUIRED_CONDITIONS": "none",
+        "KEYHOLE_PLUGIN_CONDITIONS": "none",
         **({"KEYHOLE_DATABASE": database} if database else {}),
         **archive,
         **more,

@@ -23,7 +23,8 @@ from keyhole.cli.session import Session, operator
 from keyhole.errors import Misconfigured, Refused
 from keyhole.gateway.desk import Desk, ShareOrder
 from keyhole.settings import Settings
-from keyhole.web.shapes import FoundStudy, StudySearch, state
+from keyhole.web.shapes import FoundStudy, StudySearch
+from keyhole.web.share_shapes import state
 from keyhole.web.studies import plain, query
 
 _ENDS_AFTER = timedelta(days=7)
@@ -84,6 +85,7 @@ def _configured(folder: Path, bind: str, staff_bind: str) -> Path:
         "bind": bind,
         "staff_bind": staff_bind,
         "internal_bind": "off",
+        "required_conditions": "none",  # a click is enough to try it
     }
     if os.environ.get("KEYHOLE_VIEWER"):
         wanted["viewer"] = os.environ["KEYHOLE_VIEWER"]
@@ -178,7 +180,7 @@ def _next(one: Shown, two: Shown, settings: Settings) -> tuple[tuple[str, str], 
         ("who saw what, from where, and how much of it", "trail"),
         ("withdraw the share: a viewer that shows it says so within seconds", f"revoke {one.share.id}"),
         ("may they see it, and why", f"why GET /dicom-web/studies/{study}/metadata --as share:{two.share.id}"),
-        ("a link that can be opened once", f"share {study} --for 7d --visits 1"),
+        ("a link that can be opened once, with a passcode", f"share {study} --for 7d --visits 1 --passcode generate"),
         (f"a key for a program that asks {settings.staff_url}/api/v1/", "key create worklist --role sharer"),
     )
 

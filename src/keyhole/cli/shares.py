@@ -14,7 +14,8 @@ from keyhole.cli import happenings, speech
 from keyhole.cli.session import operator, session, share_id
 from keyhole.errors import Refused
 from keyhole.gateway.desk import Desk, ShareOrder
-from keyhole.web.shapes import Happening, SentShare, ShownShare, state
+from keyhole.web.shapes import Happening
+from keyhole.web.share_shapes import SentShare, ShownShare, state
 
 ShareArgument = Annotated[str, typer.Argument(metavar="SHARE", help="Id of the share, as `keyhole shares` lists it.")]
 Json = Annotated[bool, typer.Option("--json", help="For programs: JSON, one value to a line.")]

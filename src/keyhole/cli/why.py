@@ -28,7 +28,7 @@ from keyhole.gateway.judge import Judge, Judgement, Named, Sent, Shown
 from keyhole.identity import credential
 from keyhole.identity.role import role_grants
 from keyhole.sharing.link import parse_link, verify
-from keyhole.web.shapes import state
+from keyhole.web.share_shapes import state
 from keyhole.web.when import written
 
 _OF_VISIT = re.compile(r"/v/([a-z2-7]{16})/")

@@ -30,6 +30,7 @@ from keyhole.gateway.passcode import Passcodes
 from keyhole.gateway.patients import Patients
 from keyhole.gateway.policy import Policy
 from keyhole.gateway.post.rows import ending_mail
+from keyhole.gateway.post.words import MailSite
 from keyhole.gateway.role_desk import RoleDesk
 from keyhole.gateway.trail_desk import TrailDesk
 from keyhole.sharing import link
@@ -61,6 +62,7 @@ class Desk(KeyDesk, RoleDesk, TrailDesk, AuditDesk):
     find: Find
     find_series: FindSeries
     policy: Policy = field(default_factory=Policy)
+    mail_site: MailSite = field(default_factory=MailSite)
     hashed: Hash = field(default_factory=lambda: Passcodes().hashed)
 
     # -- shares
@@ -88,6 +90,7 @@ class Desk(KeyDesk, RoleDesk, TrailDesk, AuditDesk):
             recipient=order.recipient,
             note=order.note,
             conditions=await self._conditioning.kept(order.wishes, NO_CONDITIONS, asked, now.date()),
+            paper=paper_digest(self.ring, key_id, name, 1) if order.wishes.paper else None,
             mail_to=order.mail_to,
             notify=order.notify or self.policy.notify,
             language=order.language,
@@ -161,8 +164,9 @@ class Desk(KeyDesk, RoleDesk, TrailDesk, AuditDesk):
             asked = Asked(share=share.id, key_id=key_id, resources=share.resources, reach=self._searches(subject))
             kept = await self._conditioning.kept(wishes, share.conditions, asked, self.now().date())
             change = replace(change, conditions=kept)
-        if change.new_link_key is not None and share.paper is not None:
-            change = replace(change, paper=paper_digest(self.ring, key_id, share.id, share.generation + 1))
+        if wishes.paper or (change.new_link_key is not None and share.paper is not None):
+            generation = share.generation + (change.new_link_key is not None)
+            change = replace(change, paper=paper_digest(self.ring, key_id, share.id, generation))
         return change
 
     async def _changed(self, share: Share, change: ShareChange, record: Record, mails: Sequence[Mail] = ()) -> Share:
@@ -194,6 +198,21 @@ class Desk(KeyDesk, RoleDesk, TrailDesk, AuditDesk):
         await self._mine(subject, share_id, client)
         return await self.store.timeline(share_id)
 
+    async def mails(self, subject: Subject, share_id: str, client: Client = LOCAL) -> Sequence[Mail]:
+        """The mails about one share, oldest first."""
+        await self._mine(subject, share_id, client)
+        return await self.store.mails(share_id)
+
+    async def giving(self, subject: Subject, share_id: str, client: Client = LOCAL) -> Share:
+        """One share, for whoever could open the studies anyway and may pass its link on."""
+        share = await self._mine(subject, share_id, client)
+        self._demand_giving(subject, share, client)
+        return share
+
+    def may_see(self, subject: Subject, share: Share) -> bool:
+        """Whether *share* is one of those that :meth:`shares` lists for *subject*."""
+        return self._sees(subject, share)
+
     async def show_link(
         self, subject: Subject, share_id: str, client: Client = LOCAL, *, form: str | None = None
     ) -> str:
@@ -201,8 +220,7 @@ class Desk(KeyDesk, RoleDesk, TrailDesk, AuditDesk):
 
         *form* is what it is shown as, when that is not its text.
         """
-        share = await self._mine(subject, share_id, client)
-        self._demand_giving(subject, share, client)
+        share = await self.giving(subject, share_id, client)
         shown = self.link(share)
         record = share_records.link_shown(share, subject, client, self.now())
         said = {} if form is None else {"form": form}

@@ -29,12 +29,16 @@ _WILD = frozenset("*?\\")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wishes:
-    """The conditions that a sender names, as they are said; what is not named is not asked for, or stays."""
+    """The conditions that a sender names, as they are said; what is not named is not asked for, or stays.
+
+    ``paper``: the link gets a code that can be typed, or keeps the one it has.
+    """
 
     passcode: Secret | None = None
     birth_date: bool = False
     mail_code: bool = False
     terms: bool = False
+    paper: bool = False
 
     @property
     def names(self) -> frozenset[ConditionName]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import reduce
 from typing import Self
 
@@ -45,7 +46,7 @@ class Required:
         """What ``any``, ``none`` or a list of conditions with commas requires; ValueError for anything else."""
         if text in ("any", "none"):
             return cls(any_one=text == "any")
-        words = [word.strip() for word in text.split(",") if word.strip()]
+        words = [word.strip() for word in re.split("[,+]", text) if word.strip()]
         if not words or not set(words) <= set(ConditionName):
             raise ValueError(f"is neither any nor none, nor made of {', '.join(ConditionName)}")
         return cls(names=frozenset(map(ConditionName, words)))
@@ -95,7 +96,7 @@ class Policy:
     def applied(self, order: ShareOrder, roles: Collection[str]) -> ShareOrder:
         """*order* of a sender with *roles*, within these bounds; Refused when it is not to be had so."""
         held = order.wishes.names
-        self.check_possible(held)
+        self.check_possible(order.wishes, held)
         order = replace(
             order,
             max_visits=self.visits(order.max_visits),
@@ -114,7 +115,8 @@ class Policy:
         Whoever gives more gives a link that has what links need by now.
         """
         wishes.check()
-        self.check_possible(wishes.names)
+        held = wishes.names.union(share.conditions.names)
+        self.check_possible(wishes, held)
         change = replace(change, mail_to=self._recipient(change.mail_to), notify=self._told(change.notify))
         if wishes.mail_code and (change.mail_to or share.mail_to) is None:
             raise nobody_to_mail()
@@ -122,8 +124,14 @@ class Policy:
             self.visits((share.max_visits or 0) + change.more_visits)
         later = change.expires_at is not None and change.expires_at > share.expires_at
         if later or change.more_visits or change.new_link_key:
-            self.required_of(roles).demand(wishes.names.union(share.conditions.names))
+            self.required_of(roles).demand(held)
         return change
+
+    def end(self, now: datetime) -> datetime:
+        """When a share ends that is made at *now*, and of which nobody says how long it lasts."""
+        if self.lasts is None:
+            raise Refused("a share needs an end", "add --for DAYS, for example --for 7d")
+        return now + self.lasts
 
     def visits(self, wanted: int | None) -> int | None:
         """How often a share can be opened for which *wanted* was said: bounded, also when nothing was."""
@@ -132,12 +140,15 @@ class Policy:
             raise Refused(f"a share can be opened {times} at most here", "KEYHOLE_MOST_VISITS sets the limit")
         return self.most_visits if wanted is None else wanted
 
-    def check_possible(self, wanted: Collection[ConditionName]) -> None:
-        """Raise Refused for a condition that nobody could meet."""
-        if ConditionName.TERMS in wanted and not self.terms:
+    def check_possible(self, wishes: Wishes, held: Collection[ConditionName]) -> None:
+        """Raise Refused for a condition that nobody could meet, and for a code for paper that is all that is asked."""
+        if wishes.terms and not self.terms:
             raise Refused("there are no terms to accept here", "KEYHOLE_TERMS names the folder that they are in")
-        if ConditionName.MAIL_CODE in wanted and not self.mails:
+        if wishes.mail_code and not self.mails:
             raise Refused("no code can be mailed: this Keyhole sends no mail", "KEYHOLE_SMTP_HOST sets the mail server")
+
+        if wishes.paper and not {ConditionName.PASSCODE, ConditionName.BIRTH_DATE} & set(held):
+            raise Refused("a code for paper needs a second look: a passcode or the birth date", _HINT)
 
     def _recipient(self, text: str | None) -> str | None:
         return None if text is None else address(text, self.mail_domains)

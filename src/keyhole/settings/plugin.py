@@ -20,7 +20,7 @@ from pydantic.config import JsonDict
 
 from keyhole.settings import values
 from keyhole.settings.values import Conflict
-from keyhole.sharing.token import Creation, Opens
+from keyhole.sharing.token import Asking, Creation, Opens
 
 
 def _before_the_colon(user: str) -> str:
@@ -61,6 +61,9 @@ class PluginCaller(BaseModel):
     longest: _Lasting = Field(
         timedelta(days=7), gt=timedelta(0), description="longest time that a link made there may last"
     )
+    conditions: Asking | None = Field(
+        None, description="what links made there ask, as `KEYHOLE_PLUGIN_CONDITIONS`, which holds without"
+    )
 
 
 class PluginSettings(BaseModel):
@@ -84,6 +87,11 @@ class PluginSettings(BaseModel):
     )
     plugin_longest: _Lasting = Field(
         timedelta(days=7), gt=timedelta(0), description="longest time that a link made by the plugin may last"
+    )
+    plugin_conditions: Asking = Field(
+        Asking.BIRTH_DATE,
+        description="what links made through the plugin ask, but those for minutes: `birth-date` or `none`; see"
+        " the guide",
     )
     plugin_callers: Mapping[_Name, PluginCaller] = Field(
         {}, description="more Orthancs whose plugins may ask, each a table `[plugin_callers.NAME]` in the TOML file"
@@ -158,5 +166,6 @@ class PluginSettings(BaseModel):
             archive=None,
             creation=self.plugin_creation,
             longest=self.plugin_longest,
+            conditions=self.plugin_conditions,
         )
         return {FLAT: flat, **self.plugin_callers}

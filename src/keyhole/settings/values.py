@@ -14,6 +14,10 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr, ValidationInfo
 
+from keyhole.errors import Refused
+from keyhole.gateway.policy import Required
+from keyhole.gateway.post.address import address
+from keyhole.identity.role import ROLES
 from keyhole.sharing.token import TYPES, Opens
 
 T = TypeVar("T")
@@ -201,9 +205,16 @@ def folder(path: Path) -> Path:
 
 
 def terms(path: Path) -> Path:
-    """A folder with the terms in English at least."""
+    """A folder with the terms in English at least, each language in a file of its own."""
     if not (absolute(path) / "en.txt").is_file():
         raise ValueError("is not a folder with a file en.txt")
+    for text in absolute(path).glob("*.txt"):
+        try:
+            empty = not text.read_text(encoding="utf-8").strip()
+        except (OSError, ValueError):
+            raise ValueError(f"has a file {text.name} that cannot be read as UTF-8") from None
+        if empty:
+            raise ValueError(f"has a file {text.name} without a word in it")
     return absolute(path)
 
 
@@ -286,6 +297,27 @@ def mailbox(text: str) -> str:
     if header is None or header.defects or len(header.addresses) != 1 or not header.addresses[0].domain:
         raise ValueError("is not an address such as Radiology <radiology@clinic.example>")
     return text
+
+
+def mail_address(text: str) -> str:
+    """One address, without a name."""
+    try:
+        return address(text)
+    except Refused:
+        raise ValueError("is not an address such as radiology@clinic.example") from None
+
+
+def required(value: object) -> object:
+    """Conditions that links must have from their text; anything else is left to its type."""
+    return Required.parse(value) if isinstance(value, str) else value
+
+
+def of_roles(roles: Mapping[str, T]) -> Mapping[str, T]:
+    """Something for each of some roles that there are."""
+    for name in roles:
+        if name not in ROLES:
+            raise ValueError(f"names {name!r}, which is no role: there are {', '.join(ROLES)}")
+    return roles
 
 
 def aware(time: datetime) -> datetime:

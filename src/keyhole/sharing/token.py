@@ -43,6 +43,14 @@ class Creation(StrEnum):
     """What the table of types says, a viewer's own address included, for as long as any share may last."""
 
 
+class Asking(StrEnum):
+    """What links ask that are made in Orthanc. Nobody is there to whom a passcode could be told."""
+
+    BIRTH_DATE = "birth-date"
+    """The patient's birth date, as all that is shared has it; what has none is not shared."""
+    NONE = "none"
+
+
 class Viewer(StrEnum):
     """The viewers that a type can be for, where they differ in how they are opened."""
 

@@ -22,7 +22,8 @@ from keyhole.errors import KeyholeError
 from keyhole.gateway.client import Client, client_of
 from keyhole.gateway.decisions import Decisions
 from keyhole.gateway.desk import Desk, ShareOrder
-from keyhole.web import decisions, shapes, studies, trouble
+from keyhole.web import decisions, shapes, share_openings, studies, trouble
+from keyhole.web import share_shapes as shares
 from keyhole.web import who_can as reaching
 from keyhole.web.door import OPENAPI, Door, Identity, Refuse
 from keyhole.web.trouble import Problem
@@ -63,54 +64,70 @@ routes = APIRouter(
 
 
 @routes.post("/shares", status_code=201, tags=["shares"], summary="Share studies by link")
-async def create_share(asks: Asks, wanted: shapes.NewShare, response: Response) -> shapes.SentShare:
-    """Needs the right to share, and to see what is shared. The link is in the answer."""
+async def create_share(asks: Asks, wanted: shares.NewShare, response: Response) -> shares.SentShare:
+    """Needs the right to share, and to see what is shared. The link is in the answer.
+
+    One share has one link: make one for each recipient, and the trail tells who opened which. When links need a
+    condition here and none is named, the problem says which would do.
+    """
+    wishes, made = wanted.wishes()
     order = ShareOrder(
         archive=wanted.archive or asks.archive,
         resources=wanted.resources,
-        expires_at=_end(wanted, asks.now) or asks.now,
+        expires_at=_end(wanted, asks.now) or asks.desk.policy.end(asks.now),
         kind=wanted.allows,
         not_before=wanted.not_before,
         max_visits=wanted.max_visits,
         note=wanted.note,
         recipient=wanted.recipient,
+        wishes=wishes,
+        forced=bool(wanted.force),
+        priors=wanted.wanted_priors,
+        patient=None if wanted.patient is None else wanted.patient.asked(),
+        mail_to=wanted.mail_to,
+        notify=wanted.notify,
+        language=wanted.language,
     )
     share = await asks.desk.create_share(asks.subject, order, asks.client)
     response.headers["location"] = f"/api/v1/shares/{share.id}"
-    return shapes.SentShare.sent(share, asks.now, asks.desk.link(share))
+    return shares.SentShare.sent(share, asks.now, asks.desk.link(share), made)
 
 
-def _end(wanted: shapes.NewShare | shapes.Change, now: datetime) -> datetime | None:
+def _end(wanted: shares.NewShare | shares.Change, now: datetime) -> datetime | None:
     return wanted.expires_at if wanted.lasts is None else now + wanted.lasts
 
 
 @routes.get("/shares", tags=["shares"], summary="List shares")
-async def list_shares(asks: Asks, page: Annotated[shapes.SharePage, Query()]) -> shapes.ShareList:
+async def list_shares(asks: Asks, page: Annotated[shares.SharePage, Query()]) -> shares.ShareList:
     """The shares that this key made or could have made, newest first."""
     # One more than asked for tells whether there is a next page.
     found = await asks.desk.shares(asks.subject, study=page.study, after=page.after, limit=page.limit + 1)
     shown = found[: page.limit]
-    return shapes.ShareList(
-        shares=tuple(shapes.ShownShare.of(share, asks.now) for share in shown),
+    return shares.ShareList(
+        shares=tuple(shares.ShownShare.of(share, asks.now) for share in shown),
         next=shown[-1].id if len(found) > len(shown) else None,
     )
 
 
 @routes.get("/shares/{share}", tags=["shares"], summary="Show a share")
-async def show_share(asks: Asks, share: ShareId) -> shapes.ShownShare:
+async def show_share(asks: Asks, share: ShareId) -> shares.ShownShare:
     """Without its link: ask for that by itself."""
-    return shapes.ShownShare.of(await asks.desk.share(asks.subject, share, asks.client), asks.now)
+    return shares.ShownShare.of(await asks.desk.share(asks.subject, share, asks.client), asks.now)
 
 
 @routes.get("/shares/{share}/link", tags=["shares"], summary="Show the link of a share again")
-async def show_link(asks: Asks, share: ShareId) -> shapes.Link:
+async def show_link(asks: Asks, share: ShareId) -> shares.Link:
     """That it was shown is on the trail."""
-    return shapes.Link(link=await asks.desk.show_link(asks.subject, share, asks.client))
+    return shares.Link(link=await asks.desk.show_link(asks.subject, share, asks.client))
 
 
 @routes.patch("/shares/{share}", tags=["shares"], summary="Renew or change a share")
-async def change_share(asks: Asks, share: ShareId, wanted: shapes.Change) -> shapes.SentShare:
-    """All of it or nothing. A new link ends the present one; visits that have begun go on."""
+async def change_share(asks: Asks, share: ShareId, wanted: shares.Change) -> shares.SentShare:
+    """All of it or nothing. A new link ends the present one; visits that have begun go on.
+
+    Conditions are added to those there are; a passcode replaces the one before.
+    """
+    wishes, made = wanted.wishes()
     change = ShareChange(
         expires_at=_end(wanted, asks.now),
         not_before=wanted.not_before,
@@ -118,10 +135,13 @@ async def change_share(asks: Asks, share: ShareId, wanted: shapes.Change) -> sha
         recipient=wanted.recipient,
         note=wanted.note,
         new_link_key=asks.desk.new_link().new_link_key if wanted.new_link else None,
+        mail_to=wanted.mail_to,
+        notify=wanted.notify,
+        language=wanted.language,
     )
-    changed = await asks.desk.change_share(asks.subject, share, change, asks.client)
+    changed = await asks.desk.change_share(asks.subject, share, change, asks.client, wishes)
     link = asks.desk.link(changed) if wanted.new_link else None
-    return shapes.SentShare.sent(changed, asks.now, link)
+    return shares.SentShare.sent(changed, asks.now, link, made)
 
 
 @routes.delete("/shares/{share}", status_code=204, tags=["shares"], summary="Withdraw a share")
@@ -137,6 +157,20 @@ async def show_timeline(asks: Asks, share: ShareId) -> shapes.Timeline:
     """Oldest first: made, changed, opened, looked at, refused."""
     rows = await asks.desk.timeline(asks.subject, share, asks.client)
     return shapes.Timeline(events=tuple(map(shapes.Happening.of, rows)))
+
+
+@routes.get("/shares/{share}/visits", tags=["shares"], summary="Show the openings of a share")
+async def show_visits(asks: Asks, share: ShareId) -> share_openings.OpeningList:
+    """Oldest first: when, from where, what was looked at and what was downloaded, a few seconds late."""
+    held = await asks.desk.share(asks.subject, share, asks.client)
+    return share_openings.OpeningList.of(await asks.desk.timeline(asks.subject, share, asks.client), held)
+
+
+@routes.get("/shares/{share}/mails", tags=["shares"], summary="Show the mails about a share")
+async def show_mails(asks: Asks, share: ShareId) -> shares.MailList:
+    """Oldest first: those that were sent, those that wait, and those that could not be sent, with why."""
+    mails = await asks.desk.mails(asks.subject, share, asks.client)
+    return shares.MailList(mails=tuple(map(shares.SentMail.of, mails)))
 
 
 @routes.post("/visits", status_code=201, tags=["visits"], summary="Open studies at once")

@@ -6,15 +6,13 @@ import datetime as dt
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Annotated, Literal, Protocol, Self, cast
+from typing import Annotated, Protocol, Self, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
 from pydantic.config import JsonDict
 
 from keyhole.access.decision import Event, Reason, Record
 from keyhole.access.resource import Action, is_uid
-from keyhole.access.share import Origin, Share, ShareKind
-from keyhole.sharing.visit import closed
 from keyhole.web import when
 
 
@@ -82,17 +80,6 @@ def without_null(schema: JsonDict) -> None:
                 field.update(wanted)
 
 
-def _one_end(schema: JsonDict) -> None:
-    without_null(schema)
-    schema["oneOf"] = [{"required": ["expires_at"]}, {"required": ["for"]}]
-
-
-def _one_end_at_most(schema: JsonDict) -> None:
-    without_null(schema)
-    schema["minProperties"] = 1
-    schema["not"] = {"required": ["expires_at", "for"]}
-
-
 class Taken(BaseModel):
     """What a client sends."""
 
@@ -104,60 +91,6 @@ class Taken(BaseModel):
         if isinstance(fields, Mapping) and None in fields.values():
             raise ValueError("null changes nothing: leave the field out")
         return fields
-
-
-class NewShare(Taken):
-    """What to share, and until when: either ``expires_at`` or ``for``."""
-
-    model_config = ConfigDict(json_schema_extra=_one_end)
-
-    studies: Studies = Field(description="StudyInstanceUIDs")
-    series: UID | None = Field(default=None, description="only this series (SeriesInstanceUID) of the one study")
-    archive: ArchiveName | None = Field(default=None, description="the default archive when left out")
-    expires_at: Instant | None = Field(default=None, description="when the share ends")
-    lasts: Duration | None = Field(default=None, alias="for", description="how long it lasts: days, hours, minutes")
-    allows: ShareKind = Field(default=ShareKind.VIEW, description="whether the files may be downloaded as well")
-    not_before: Instant | None = Field(default=None, description="when it can be opened first")
-    max_visits: Count | None = Field(default=None, description="how often it can be opened; no limit when left out")
-    note: Words | None = Field(default=None, description="for the sender's own eyes")
-    recipient: Words | None = Field(default=None, description="whom the link is for")
-
-    @model_validator(mode="after")
-    def _has_one_end(self) -> Self:
-        if (self.expires_at is None) is (self.lasts is None):
-            raise ValueError("a share needs an end: give either expires_at or for")
-        if self.series is not None and len(self.studies) != 1:
-            raise ValueError("a series is of one study: name that study alone")
-        return self
-
-    @property
-    def resources(self) -> tuple[tuple[str, ...], ...]:
-        """As :class:`keyhole.gateway.desk.ShareOrder` names them."""
-        if self.series is not None:
-            return ((self.studies[0], self.series),)
-        return tuple((study,) for study in self.studies)
-
-
-class Change(Taken):
-    """What to change of a share; what is left out stays."""
-
-    model_config = ConfigDict(json_schema_extra=_one_end_at_most)
-
-    expires_at: Instant | None = Field(default=None, description="when the share ends")
-    lasts: Duration | None = Field(default=None, alias="for", description="how long it lasts from now on")
-    not_before: Instant | None = Field(default=None, description="when it can be opened first")
-    more_visits: Count | None = Field(default=None, description="how many openings to add to its limit")
-    note: Words | None = None
-    recipient: Words | None = None
-    new_link: Literal[True] | None = Field(default=None, description="end the present link and make another")
-
-    @model_validator(mode="after")
-    def _something(self) -> Self:
-        if not self.model_fields_set:
-            raise ValueError("there is nothing to change: name a field")
-        if self.expires_at is not None and self.lasts is not None:
-            raise ValueError("give either expires_at or for")
-        return self
 
 
 class NewVisit(Taken):
@@ -181,109 +114,6 @@ class StudySearch(Taken):
     until: Day | None = Field(default=None, description="studies of this day and earlier")
     limit: int = Field(default=100, ge=1, le=1000)
     offset: int = Field(default=0, ge=0, le=1_000_000)
-
-
-class SharePage(Taken):
-    """Which shares to list."""
-
-    study: UID | None = Field(default=None, description="only shares of this study")
-    after: Id | None = Field(default=None, description="`next` of the page before")
-    limit: int = Field(default=50, ge=1, le=200)
-
-
-class SharedResource(BaseModel):
-    """A study, or one series of it."""
-
-    study: str
-    series: str | None
-
-
-class ShownShare(BaseModel):
-    """A share as its sender sees it."""
-
-    id: str
-    state: Literal["open", "not-yet", "expired", "withdrawn", "used-up"] = Field(description="whether it can be opened")
-    archive: str
-    resources: tuple[SharedResource, ...]
-    allows: ShareKind
-    creator: str
-    created_at: datetime
-    expires_at: datetime
-    not_before: datetime | None
-    max_visits: int | None
-    visits: int = Field(description="how often it was opened")
-    first_opened_at: datetime | None
-    last_opened_at: datetime | None
-    withdrawn_at: datetime | None
-    recipient: str | None
-    note: str | None
-    origin: Origin = Field(description="where it was made: here, or through Orthanc's plugin")
-    token_type: str | None = Field(description="the type of link that Orthanc's plugin asked for")
-
-    @classmethod
-    def of(cls, share: Share, now: datetime) -> Self:
-        """*share* as it is at *now*."""
-        return cls(
-            id=share.id,
-            state=state(share, now),
-            archive=share.archive,
-            resources=tuple(SharedResource(study=node.path[0], series=node.series) for node in share.resources),
-            allows=share.kind,
-            creator=share.creator,
-            created_at=share.created_at,
-            expires_at=share.expires_at,
-            not_before=share.not_before,
-            max_visits=share.max_visits,
-            visits=share.visits,
-            first_opened_at=share.first_opened_at,
-            last_opened_at=share.last_opened_at,
-            withdrawn_at=share.withdrawn_at,
-            recipient=share.recipient,
-            note=share.note,
-            origin=share.origin,
-            token_type=share.token_type,
-        )
-
-
-def state(share: Share, now: datetime) -> Literal["open", "not-yet", "expired", "withdrawn", "used-up"]:
-    """Whether *share* can be opened at *now*, in a word."""
-    match closed(share, now):
-        case None:
-            return "open"
-        case Reason.NOT_YET:
-            return "not-yet"
-        case Reason.EXPIRED:
-            return "expired"
-        case Reason.WITHDRAWN:
-            return "withdrawn"
-        case _:
-            return "used-up"
-
-
-class SentShare(ShownShare):
-    """A share with its link. Whoever holds the link can open the share: keep it out of logs."""
-
-    link: str | None = Field(
-        description="null when a change made no new one", examples=["https://images.example.org/s/k3v9…#…"]
-    )
-
-    @classmethod
-    def sent(cls, share: Share, now: datetime, link: str | None) -> Self:
-        """*share* as it is at *now*, with its *link*."""
-        return cls(**ShownShare.of(share, now).model_dump(), link=link)
-
-
-class ShareList(BaseModel):
-    """A page of shares, newest first."""
-
-    shares: tuple[ShownShare, ...]
-    next: str | None = Field(description="pass it as `after` for the next page; null on the last one")
-
-
-class Link(BaseModel):
-    """A link. Whoever holds it can open the share."""
-
-    link: str
 
 
 class Happening(BaseModel):

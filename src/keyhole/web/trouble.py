@@ -18,6 +18,7 @@ from keyhole.access.decision import Reason
 from keyhole.errors import ArchiveFailed, ArchiveTimeout, ForeignAnswer, KeyholeError, Refused, StoreFailed
 from keyhole.gateway.decisions import TooOften
 from keyhole.gateway.desk import NotAllowed, NotFound
+from keyhole.gateway.policy import ConditionsNeeded
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -33,6 +34,8 @@ class Trouble(StrEnum):
     """The form is right, but it cannot be done; ``detail`` says why."""
     NOT_FOUND = "not-found"
     """There is no such thing, or this credential may not know of it."""
+    CONDITIONS_NEEDED = "conditions-needed"
+    """Links need conditions here that were not named: ``errors`` has the fields that would do."""
     TOO_LARGE = "too-large"
     INTERNAL = "internal"
     """A fault of Keyhole's own; it is in its log."""
@@ -117,12 +120,20 @@ def of_error(error: KeyholeError) -> Problem:
             return Problem.of(429, Reason.TOO_MANY, error.problem)
         case NotFound():
             return Problem.of(404, Trouble.NOT_FOUND, error.problem)
+        case ConditionsNeeded():
+            return Problem.of(422, Trouble.CONDITIONS_NEEDED, error.problem, _needed(error))
         case Refused():
             return Problem.of(422, Trouble.REFUSED, error.problem)
         case _:
             said = (row for row in _BREAKAGE if isinstance(error, row[0]))
             _, status, reason, detail = next(said)
             return Problem.of(status, reason, detail)
+
+
+def _needed(error: ConditionsNeeded) -> Iterable[WrongField]:
+    """The fields that would do; ``generate`` is a passcode that needs nobody to think of it."""
+    words = "one of these is needed" if error.any_of else "is needed"
+    return (WrongField(field=name.replace("-", "_"), problem=words) for name in error.names)
 
 
 def headers_of(error: KeyholeError) -> Mapping[str, str]:

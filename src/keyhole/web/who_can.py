@@ -10,7 +10,8 @@ from pydantic import BaseModel, Field
 from keyhole.access.resource import Action
 from keyhole.access.share import ApiKey, Share, Visit
 from keyhole.gateway.audit_desk import OpenShare, WhoCan
-from keyhole.web.shapes import ArchiveName, Taken, state
+from keyhole.web.shapes import ArchiveName, Taken
+from keyhole.web.share_shapes import state
 
 
 class WhoCanQuery(Taken):

@@ -19,7 +19,9 @@ from tests.web.staff.world import CT, MR, NOW, OTHER, World
 
 
 async def test_a_study_is_shared_and_the_link_is_in_the_answer(sharer: Client, world: World) -> None:
-    answer = await sharer.ask("POST", SHARES, WEEK | {"note": "for Monday", "recipient": "Dr Roe", "max_visits": 2})
+    answer = await sharer.ask(
+        "POST", SHARES, WEEK | {"note": "for Monday", "recipient": "Dr Roe", "max_visits": 2, "force": True}
+    )
     assert answer.status == 201
     share = answer.json
     assert answer.headers["location"] == f"{SHARES}/{share['id']}"
@@ -57,7 +59,17 @@ async def test_the_sender_is_on_the_trail_with_address_and_agent(sharer: Client,
 @pytest.mark.parametrize(
     ("wanted", "field"),
     [
-        pytest.param({"studies": [CT]}, "", id="no end"),
+        pytest.param({"for": "7d"}, "", id="neither studies nor a patient"),
+        pytest.param(WEEK | {"patient": {"id": "P1"}}, "", id="studies and a patient"),
+        pytest.param({"for": "7d", "patient": {"id": "P*"}}, "patient.id", id="many patients"),
+        pytest.param({"for": "7d", "patient": {"id": ""}}, "patient.id", id="a patient without an id"),
+        pytest.param({"for": "7d", "patient": "P1"}, "patient", id="a patient as text"),
+        pytest.param(WEEK | {"priors": "all"}, "priors", id="priors of no kind"),
+        pytest.param(WEEK | {"passcode": ""}, "passcode", id="an empty passcode"),
+        pytest.param(WEEK | {"passcode": 12345678}, "passcode", id="a passcode as number"),
+        pytest.param(WEEK | {"birth_date": "19800101"}, "birth_date", id="the birth date itself"),
+        pytest.param(WEEK | {"terms": False}, "terms", id="terms that are not asked"),
+        pytest.param(WEEK | {"mail_to": "x" * 300}, "mail_to", id="a long address"),
         pytest.param({"studies": [CT], "for": "7d", "expires_at": "2026-03-02T12:00:00Z"}, "", id="two ends"),
         pytest.param({"studies": [CT], "expires_at": "2026-03-02T12:00:00"}, "expires_at", id="a time without zone"),
         pytest.param({"studies": [CT], "expires_at": "2026-03-02"}, "expires_at", id="a day is no time"),
@@ -144,7 +156,7 @@ async def test_a_key_does_not_exceed_its_ceiling(stranger: Client, world: World)
 async def test_a_share_is_shown_without_its_link(sharer: Client) -> None:
     share = await shared(sharer)
     answer = await sharer.ask("GET", f"{SHARES}/{share['id']}")
-    assert answer.json == {name: value for name, value in share.items() if name != "link"}
+    assert answer.json == {name: value for name, value in share.items() if name not in ("link", "passcode")}
 
 
 async def test_the_link_is_shown_again_and_that_is_on_the_trail(sharer: Client, world: World) -> None:
@@ -203,7 +215,7 @@ async def test_whether_a_share_can_be_opened(sharer: Client, world: World, minut
 
 
 async def test_a_share_whose_openings_are_used_up_says_so(sharer: Client, world: World) -> None:
-    share = await shared(sharer, max_visits=1)
+    share = await shared(sharer, max_visits=1, force=True)
     world.rows.held[share["id"]] = replace(world.rows.held[share["id"]], visits=1)
     assert (await sharer.ask("GET", f"{SHARES}/{share['id']}")).json["state"] == "used-up"
 
@@ -234,7 +246,7 @@ async def test_the_timeline_tells_what_happened(sharer: Client, world: World) ->
 
 
 async def test_a_share_is_renewed_in_one_step(sharer: Client) -> None:
-    share = await shared(sharer, max_visits=1)
+    share = await shared(sharer, max_visits=1, force=True)
     answer = await sharer.ask(
         "PATCH", f"{SHARES}/{share['id']}", {"for": "14d", "more_visits": 2, "note": "again", "recipient": "Dr Doe"}
     )

@@ -172,6 +172,8 @@ async def test_the_document_needs_no_key_and_tells_of_every_route(stranger: Clie
         "/api/v1/shares/{share}",
         "/api/v1/shares/{share}/link",
         "/api/v1/shares/{share}/timeline",
+        "/api/v1/shares/{share}/visits",
+        "/api/v1/shares/{share}/mails",
         "/api/v1/visits",
         "/api/v1/studies",
         "/api/v1/decisions",
