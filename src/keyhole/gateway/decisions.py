@@ -26,10 +26,10 @@ AT_ONCE, PER_SECOND = 1000, 100.0
 class TooOften(Refused):
     """Somebody asks more than they may; after ``wait`` seconds, a whole number, they may again."""
 
-    def __init__(self, wait: float) -> None:
-        """Say how long to wait."""
+    def __init__(self, wait: float, problem: str = "too many questions") -> None:
+        """Say of what there is too much, and how long to wait."""
         self.wait = max(1, math.ceil(wait))
-        super().__init__("too many questions", f"ask again in {self.wait} s")
+        super().__init__(problem, f"ask again in {self.wait} s")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

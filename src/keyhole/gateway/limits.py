@@ -55,6 +55,11 @@ def paper_misses_of_all(ring: Ring) -> Bucket:
     return _bucket(ring, "paper misses", "everybody", 100, timedelta(seconds=10))
 
 
+def links_mailed(ring: Ring, sender: str) -> Bucket:
+    """Links that one sender has mailed: 30 at once, and one more in 20 seconds."""
+    return _bucket(ring, "links mailed by", sender, 30, timedelta(seconds=20))
+
+
 def network(address: str) -> str:
     """Whom *address* stands for: an IPv4 address for itself, an IPv6 address for its /64, which one home has whole."""
     try:

@@ -17,7 +17,7 @@ from keyhole.errors import Refused
 from keyhole.gateway.client import Client
 from keyhole.gateway.identify import roles_of
 from keyhole.gateway.ledger import Ledger
-from keyhole.gateway.ports import Keys, Mails, RoleBooks, Shares, Trail, Visits
+from keyhole.gateway.ports import Keys, Limits, Mails, RoleBooks, Shares, Trail, Visits
 from keyhole.identity.role import role_grants
 
 
@@ -41,7 +41,7 @@ class TrailRows(Protocol):
         """The trail's rows about one share, oldest first."""
 
 
-class Store(Shares, Visits, Mails, Keys, RoleBooks, Trail, TrailRows, Protocol):
+class Store(Shares, Visits, Limits, Mails, Keys, RoleBooks, Trail, TrailRows, Protocol):
     """What the desks keep things in."""
 
 

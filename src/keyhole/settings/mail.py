@@ -54,6 +54,10 @@ class MailSettings(BaseModel):
     mail_domains: Annotated[frozenset[str], BeforeValidator(values.names)] = Field(
         frozenset(), description="domains that mail may go to, separated by commas; any without"
     )
+    mail_names: bool = Field(
+        default=False,
+        description="mails may call recipients as their senders do; of the archive nothing is ever in a mail",
+    )
     mail_templates: Annotated[Path, AfterValidator(values.folder)] | None = Field(
         None, description="folder of `NAME.html`, the templates that Orthanc Explorer 2 offers for mail"
     )

@@ -21,7 +21,6 @@ from keyhole.gateway.plugin.validator import Validator
 from keyhole.gateway.throttle import Throttle
 from keyhole.gateway.upstream import basic
 from keyhole.settings import Settings
-from keyhole.settings.mail import Security
 from keyhole.sharing.address import Addresses
 from keyhole.sharing.token import Creation
 from keyhole.web.plugin import emails, links, profile, roles, validate
@@ -29,6 +28,7 @@ from keyhole.web.plugin.call import Route
 from keyhole.web.plugin.credentials import Credential, Credentials
 from keyhole.web.plugin.wire import Plugin
 from keyhole.wiring.identity import Directory
+from keyhole.wiring.mail import mail_server
 
 
 def plugin(
@@ -126,19 +126,9 @@ def _of_users(settings: Settings, desk: Desk, current: Current, people: Director
 
 def _of_mail(settings: Settings, desk: Desk, current: Current, tokens: Tokens) -> tuple[Route, ...]:
     templates = Templates(settings.mail_templates)
-    if settings.smtp_host is None or settings.mail_from is None:
+    server = mail_server(settings)
+    if server is None or settings.mail_from is None:
         return emails.routes(templates, None)
-    from keyhole.gateway.smtp import MailServer  # noqa: PLC0415 - an SMTP client, for who sends mail
-
-    password = settings.smtp_password
-    server = MailServer(
-        host=settings.smtp_host,
-        port=settings.smtp_port,
-        starttls=settings.smtp_security is Security.STARTTLS,
-        tls=settings.smtp_security is Security.TLS,
-        user=settings.smtp_user,
-        password=None if password is None else password.get_secret_value(),
-    )
     roots = (settings.public_url, settings.plugin_orthanc_url, settings.plugin_ohif_url)
     mailing = Mailing(
         post=server,

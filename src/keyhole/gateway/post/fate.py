@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -49,6 +50,12 @@ def dropped(why: str) -> str:
     return _DROPPED + why
 
 
+def over(share: Share, now: datetime) -> str | None:
+    """Why the link of *share* opens nothing any more, in words; None while it may."""
+    closed = visit.closed(share, now)
+    return None if closed is None else _CLOSED.get(closed)
+
+
 @dataclass(frozen=True, slots=True)
 class Send:
     """It is to be sent, and tried again until *until*."""
@@ -70,11 +77,21 @@ class Drop:
     why: str
 
 
-def fate(mail: Mail, share: Share | None, code: MailCode | None, now: datetime) -> Send | Later | Drop:
-    """What is to become of *mail* at *now*; *code* is the newest one of its share that was not used."""
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What there is beside a mail: its share, the newest ``code`` of it that was not used, and all its ``mails``."""
+
+    share: Share | None
+    code: MailCode | None = None
+    mails: Sequence[Mail] = ()
+
+
+def fate(mail: Mail, beside: Beside, now: datetime) -> Send | Later | Drop:
+    """What is to become of *mail* at *now*."""
+    share = beside.share
     if share is None:
         return Drop("there is no such share")
-    why = _why_not(mail, share, code, now)
+    why = _why_not(mail, share, beside, now)
     if why is not None:
         return Drop(why)
     if mail.kind is not MailKind.ENDING:
@@ -83,20 +100,24 @@ def fate(mail: Mail, share: Share | None, code: MailCode | None, now: datetime) 
     return Later(soon) if now < soon else Send(share.expires_at)
 
 
-def _why_not(mail: Mail, share: Share, code: MailCode | None, now: datetime) -> str | None:
+def _why_not(mail: Mail, share: Share, beside: Beside, now: datetime) -> str | None:
     if mail.kind is MailKind.OPENED:  # it was, whatever has happened since
         return None
+    if mail.kind is MailKind.ENDING and any(_replaces(other, mail) for other in beside.mails):
+        return "the end of the share was changed, and another mail tells of it"
     if mail.kind is not MailKind.ENDING and mail.generation != share.generation:
         return _NEW_LINK
-    if mail.kind is MailKind.CODE and (code is None or code.nonce != mail.nonce or now >= code.ends_at):
+    if mail.kind is MailKind.CODE and not _good(beside.code, mail, now):
         return "the code was used, has ended, or was replaced by a newer one"
-    closed = _closed(share, now)
-    still_true = closed is Reason.LOCKED and mail.kind is MailKind.LOCKED
-    return None if closed is None or still_true else _CLOSED.get(closed)
+    if mail.kind is MailKind.LOCKED and visit.closed(share, now) is Reason.LOCKED:
+        return None
+    return over(share, now)
 
 
-def _closed(share: Share, now: datetime) -> Reason | None:
-    closed = visit.closed(share, now)
-    if closed in (Reason.WITHDRAWN, Reason.EXPIRED) or share.locked_at is None:
-        return closed
-    return Reason.LOCKED
+def _replaces(other: Mail, mail: Mail) -> bool:
+    newer = (other.created_at, other.id) > (mail.created_at, mail.id)
+    return other.kind is mail.kind and newer and other.failed_at is None
+
+
+def _good(code: MailCode | None, mail: Mail, now: datetime) -> bool:
+    return code is not None and code.nonce == mail.nonce and now < code.ends_at

@@ -22,7 +22,7 @@ from keyhole.errors import MailFailed, MailRefused, StoreFailed
 from keyhole.gateway import fault
 from keyhole.gateway.ledger import Ledger
 from keyhole.gateway.ports import Codes, Mails, Shares
-from keyhole.gateway.post.fate import Drop, Later, Send, dropped, fate
+from keyhole.gateway.post.fate import Beside, Drop, Later, Send, dropped, fate
 
 _SUBJECT = "keyhole"
 
@@ -129,17 +129,21 @@ class Queue:
 
     async def _become(self, mail: Mail, until: datetime) -> tuple[Mail, Record | None]:
         """*mail* as it is to be kept, after all that is to be done has been done, and what is on record of it."""
-        share = await self.store.share(mail.share)
-        code = await self.store.code(mail.share) if mail.kind is MailKind.CODE else None
-        now = self.now()
-        match fate(mail, share, code, now):
+        beside, now = await self._beside(mail), self.now()
+        match fate(mail, beside, now):
             case Later(due_at):
                 return replace(mail, due_at=due_at), None
             case Drop(why):
                 return replace(mail, failed_at=now, problem=dropped(why)), None
-            case Send(last) if share is not None:
-                return await self._sent(mail, share, until, last)
+            case Send(last) if beside.share is not None:
+                return await self._sent(mail, beside.share, until, last)
         raise AssertionError("a mail without a share is dropped")
+
+    async def _beside(self, mail: Mail) -> Beside:
+        share = await self.store.share(mail.share)
+        code = await self.store.code(mail.share) if mail.kind is MailKind.CODE else None
+        mails = await self.store.mails(mail.share) if mail.kind is MailKind.ENDING else ()
+        return Beside(share, code, mails)
 
     async def _sent(self, mail: Mail, share: Share, until: datetime, last: datetime) -> tuple[Mail, Record | None]:
         now = self.now()
