@@ -19,6 +19,7 @@ from keyhole.archive.answer import Archive
 from keyhole.archive.folder import FolderArchive
 from keyhole.errors import Misconfigured
 from keyhole.gateway import capabilities_file, keys_file
+from keyhole.gateway.attempts import Attempts
 from keyhole.gateway.attendance import Attendance
 from keyhole.gateway.client import client_of
 from keyhole.gateway.current import Current
@@ -34,8 +35,10 @@ from keyhole.gateway.ledger import Ledger
 from keyhole.gateway.openings import Openings
 from keyhole.gateway.orthanc_rest import Fetchers, OrthancFetcher
 from keyhole.gateway.passcode import Passcodes
+from keyhole.gateway.patients import Growth
 from keyhole.gateway.pep import Gateway
 from keyhole.gateway.ports import Trail
+from keyhole.gateway.post.queue import PACE, Pace
 from keyhole.gateway.question import Understanding
 from keyhole.gateway.ring_file import RingFile
 from keyhole.gateway.seats import Seats
@@ -58,8 +61,11 @@ from keyhole.web.public import public_app
 from keyhole.web.quiet import Quiet
 from keyhole.web.viewer import ViewerFiles
 from keyhole.wiring.archives import Archives, at_once, open_archive, open_archives, seats
+from keyhole.wiring.asking import asking
 from keyhole.wiring.background import in_background
 from keyhole.wiring.identity import Directory, directory
+from keyhole.wiring.mail import mail_queue, mail_site
+from keyhole.wiring.paper import paper_openings
 from keyhole.wiring.policy import policy
 from keyhole.wiring.readiness import Readiness
 
@@ -153,6 +159,7 @@ async def _base(
             policy=policy(settings),
             find=finder.studies,
             find_series=finder.series,
+            mail_site=mail_site(settings),
             hashed=passcodes.hashed,
             known_roles=people.roles,
             now=now,
@@ -198,18 +205,19 @@ def _understanding(base: Base, settings: Settings) -> Understanding:
     return Understanding(settings.archive_name, base.archives.lineage())
 
 
-def build(settings: Settings) -> Apps:
+def build(settings: Settings, pace: Pace = PACE) -> Apps:
     """The applications of one process. To be called in its event loop, after :func:`prepare`."""
-    process = Process(settings)
+    process = Process(settings, pace)
     return Apps(process.app("public"), process.app("staff"), process.app("internal"), process.lifespan())
 
 
 class Process:
     """One serving process: the applications, which answer only within :meth:`lifespan`."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Nothing is opened yet."""
+    def __init__(self, settings: Settings, pace: Pace = PACE) -> None:
+        """Nothing is opened yet. *pace* is that of the queue of mail."""
         self._settings = settings
+        self._pace = pace
         self._metrics = Metrics()
         self._apps: dict[str, ASGIApp] = {}
 
@@ -233,12 +241,14 @@ class Process:
             for folder in base.archives.folders.values():
                 await folder.start()
             self._wire(base, current, identity, streams)
+            queue = mail_queue(self._settings, base.store, base.desk, self._pace)
             work = (
                 current.follow,
                 base.ledger.run,
                 attendance.run,
                 partial(enforce, streams, identity),
                 partial(capabilities_file.follow, self._settings.data, base.archives.probed()),
+                *(() if queue is None else (queue.run,)),
             )
             try:
                 async with in_background(*work):
@@ -256,16 +266,7 @@ class Process:
 
     def _wire(self, base: Base, current: Current, identity: Identity, streams: Streams) -> None:
         settings = self._settings
-        openings = Openings(
-            store=base.store,
-            current=current,
-            ledger=base.ledger,
-            ring=base.desk.ring,
-            find=base.finder.studies,
-            find_series=base.finder.series,
-            identify=identity.visit,
-            now=now,
-        )
+        openings = _openings(settings, base, current, identity)
         gateway = Gateway(
             understanding=_understanding(base, settings),
             identity=identity,
@@ -290,11 +291,34 @@ class Process:
         pages = PublicPages(settings.public_url, settings.frame_ancestors, settings.site())
         asked_by_orthanc = _plugin(settings, base, current)
         apps: dict[str, ASGIApp] = {
-            "public": public_app(openings, ViewerFiles(settings.viewer, pages.framing), gateway, pages, now),
+            "public": public_app(
+                openings,
+                paper_openings(openings, self._metrics.typed, now),
+                ViewerFiles(settings.viewer, pages.framing),
+                gateway,
+                pages,
+                now,
+            ),
             "staff": staff(base.desk, decisions, identity, base.ledger.refuse, settings.archive_name),
             "internal": Internal(Readiness(current, base.archives.sources), self._metrics, token, asked_by_orthanc),
         }
         self._apps = {name: Quiet(Counted(app, name, self._metrics), name) for name, app in apps.items()}
+
+
+def _openings(settings: Settings, base: Base, current: Current, identity: Identity) -> Openings:
+    ring, find, ledger = base.desk.ring, base.finder.studies, base.ledger
+    return Openings(
+        store=base.store,
+        current=current,
+        ledger=ledger,
+        ring=ring,
+        find=find,
+        find_series=base.finder.series,
+        identify=identity.visit,
+        attempts=Attempts(store=base.store, ring=ring, now=now, asking=asking(settings), passcodes=base.passcodes),
+        refresh=Growth(shares=base.store, find=find, ring=ring, ledger=ledger, now=now).grown,
+        now=now,
+    )
 
 
 def _plugin(settings: Settings, base: Base, current: Current) -> ASGIApp | None:
