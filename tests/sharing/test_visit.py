@@ -54,6 +54,8 @@ STAFF = Visit(
         pytest.param(replace(SHARE, not_before=NOW + DAY), NOW, Reason.NOT_YET, id="not before its beginning"),
         pytest.param(replace(SHARE, not_before=NOW), NOW, None, id="from its beginning on"),
         pytest.param(replace(LIMITED, visits=1), NOW, Reason.USED_UP, id="not more often than allowed"),
+        pytest.param(replace(SHARE, locked_at=NOW), NOW, Reason.LOCKED, id="not once it is locked"),
+        pytest.param(replace(LIMITED, visits=1, locked_at=NOW), NOW, Reason.LOCKED, id="which is told first"),
         pytest.param(replace(LIMITED, max_visits=2, visits=1), NOW, None, id="one more opening was granted"),
         pytest.param(replace(SHARE, visits=1000), NOW, None, id="as often as wanted without a limit"),
         pytest.param(replace(SHARE, withdrawn_at=NOW - DAY), NOW, Reason.WITHDRAWN, id="not once it is withdrawn"),

@@ -42,6 +42,11 @@ async def test_looking_consumes_nothing_and_tells_what_is_needed(caller: Caller,
         "expires_at": "2026-03-08T12:00:00+00:00",
         "visits_left": 2,
         "viewer": "ohif",
+        "allows": "view",
+        "mail_to": None,
+        "terms": None,
+        "language": None,
+        "tries_left": None,
     }
     assert memory.calls == ["look"]
     assert memory.shares[share.id].visits == 0

@@ -250,7 +250,7 @@ def after(tries: Tries, what: Happening, most: int, now: datetime) -> tuple[Trie
             return _taken_up(tries, most, now)
         case Happening.RIGHT:
             return replace(tries, passed=tries.passed + 1), None
-        case Happening.WRONG:
+        case _:
             return (replace(tries, locked_at=now) if tries.left(most) == 0 else tries), None
 
 
