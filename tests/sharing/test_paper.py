@@ -185,6 +185,11 @@ def test_another_code_opens_nothing() -> None:
     assert not opens(SHARE, Secret("0123456789"), RING)
 
 
+def test_no_share_is_opened_by_any_code() -> None:
+    assert not opens(None, code(), RING)
+    assert not opens(None, paper_code(RING, RING.current, "", 0), RING)
+
+
 @pytest.mark.parametrize(
     ("conditions", "may"),
     [

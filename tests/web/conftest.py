@@ -12,7 +12,7 @@ from keyhole.web.pages import PublicPages
 from keyhole.web.public import public_app
 from keyhole.web.viewer import ViewerFiles
 from tests.asgi import Caller
-from tests.web.openings import NOW, Memory
+from tests.web.openings import NOW, Memory, NoCodes
 
 CONTENTS = {
     "index.html": (b"<!doctype html><script>1</script>" + b" " * 600, "text/html; charset=utf-8"),
@@ -69,5 +69,5 @@ def public_url(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def caller(memory: Memory, viewer_folder: Path, dicomweb: Dicomweb, public_url: str) -> Caller:
-    app = public_app(memory, ViewerFiles(viewer_folder), dicomweb, PublicPages(public_url), lambda: NOW)
+    app = public_app(memory, NoCodes(), ViewerFiles(viewer_folder), dicomweb, PublicPages(public_url), lambda: NOW)
     return Caller(app)

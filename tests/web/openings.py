@@ -206,3 +206,16 @@ class Memory:
     def _over(self, visit: Visit) -> Deny | None:
         why = visiting.over(visit, self.shares.get(visit.share or ""), self.now())
         return None if why is None else Deny(why)
+
+
+class NoCodes:
+    """Codes for paper where there are none."""
+
+    async def look(self, code: Secret, client: Client) -> Deny:
+        return Deny(Reason.WRONG_SECRET)
+
+    async def begin(self, code: Secret, answers: Answers, client: Client) -> Deny:
+        return Deny(Reason.WRONG_SECRET)
+
+    async def send_code(self, code: Secret, client: Client) -> Deny:
+        return Deny(Reason.WRONG_SECRET)

@@ -11,7 +11,7 @@ from keyhole.web.public import public_app
 from keyhole.web.viewer import ViewerFiles
 from tests.asgi import Answer, Caller
 from tests.web.conftest import Dicomweb
-from tests.web.openings import CODE, NOW, Memory
+from tests.web.openings import CODE, NOW, Memory, NoCodes
 
 PORTAL = "https://portal.other.test"
 FRAMED = {"keyhole-framed": "yes", "sec-fetch-site": "same-origin", "sec-fetch-dest": "empty"}
@@ -20,7 +20,9 @@ A_FORM_IN_A_FRAME = {"sec-fetch-site": "same-origin", "sec-fetch-mode": "navigat
 
 def app(memory: Memory, viewer_folder: Path, url: str, *ancestors: str) -> Caller:
     pages = PublicPages(url, ancestors)
-    return Caller(public_app(memory, ViewerFiles(viewer_folder, pages.framing), Dicomweb(), pages, lambda: NOW))
+    return Caller(
+        public_app(memory, NoCodes(), ViewerFiles(viewer_folder, pages.framing), Dicomweb(), pages, lambda: NOW)
+    )
 
 
 @pytest.fixture

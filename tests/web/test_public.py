@@ -123,14 +123,22 @@ async def test_other_methods_are_told_which_there_are(caller: Caller, method: st
     assert (answer.status, answer.header("allow")) == (405, allow)
 
 
-async def test_the_root_leads_to_where_a_link_can_be_pasted(caller: Caller) -> None:
+async def test_the_root_leads_to_where_a_link_can_be_pasted_and_to_where_a_code_is_typed(caller: Caller) -> None:
     answer = await caller.get("/")
-    assert (answer.status, answer.header("location")) == (303, "/s")
+    assert answer.status == 200
+    assert 'href="/s"' in answer.text
+    assert 'href="/c"' in answer.text
 
 
 async def test_robots_are_told_to_keep_out(caller: Caller) -> None:
     answer = await caller.get("/robots.txt")
-    assert answer.text.splitlines() == ["User-agent: *", "Disallow: /s/", "Disallow: /v/", "Disallow: /o"]
+    assert answer.text.splitlines() == [
+        "User-agent: *",
+        "Disallow: /s/",
+        "Disallow: /v/",
+        "Disallow: /o",
+        "Disallow: /c",
+    ]
 
 
 async def test_static_files_are_served_by_name_and_validated(caller: Caller) -> None:

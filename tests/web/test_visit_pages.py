@@ -13,7 +13,7 @@ from keyhole.web.public import public_app
 from keyhole.web.viewer import ViewerFiles
 from tests.asgi import Caller
 from tests.web.conftest import Dicomweb
-from tests.web.openings import NOW, STUDIES, Memory
+from tests.web.openings import NOW, STUDIES, Memory, NoCodes
 
 Visit = tuple[str, dict[str, str]]
 
@@ -119,7 +119,7 @@ async def test_a_missing_viewer_is_told_and_nothing_else_is_served_instead(
     memory: Memory, dicomweb: Dicomweb, tmp_path: Path
 ) -> None:
     app = public_app(
-        memory, ViewerFiles(tmp_path / "none"), dicomweb, PublicPages("http://127.0.0.1:8000"), lambda: NOW
+        memory, NoCodes(), ViewerFiles(tmp_path / "none"), dicomweb, PublicPages("http://127.0.0.1:8000"), lambda: NOW
     )
     caller = Caller(app)
     answer = await caller.get(f"/v/{'a' * 16}/viewer")

@@ -52,13 +52,14 @@ class Letters:
         share = await self.desk.share(subject, share_id, client)
         self._check(share)
         await self.desk.show_link(subject, share_id, client, form="letter")
+        wanted = tag or share.language
         text = letter(
             share,
             link=self.desk.link(share),
             code=grouped(paper_code(self.desk.ring, share.key_id, share.id, share.generation)),
             address=self._address,
-            site=self.head.name,
-            speech=language(tag or share.language),
+            head=self.head,
+            speech=language(wanted) if wanted else self.head.language,
         )
         return await asyncio.to_thread(pdf, text, paper, self.head)
 

@@ -56,13 +56,17 @@ def _digest(ring: Ring, key_id: str, code: Secret) -> bytes:
     return ring.derive("paper digest", code.reveal(), key_id=key_id)
 
 
-def opens(share: Share, code: Secret, ring: Ring) -> bool:
-    """Whether *code* is that of *share*'s present link, and the share may have one at all."""
+def opens(share: Share | None, code: Secret, ring: Ring) -> bool:
+    """Whether *code* is that of *share*'s present link, and the share may have one at all.
+
+    False for no share, after the same work.
+    """
+    key_id, name, generation = (ring.current, "", 0) if share is None else (share.key_id, share.id, share.generation)
     try:
-        right = paper_code(ring, share.key_id, share.id, share.generation).matches(code)
+        right = paper_code(ring, key_id, name, generation).matches(code)
     except KeyError:
         return False
-    return right and share.paper is not None and possible(share.conditions)
+    return share is not None and right and share.paper is not None and possible(share.conditions)
 
 
 def grouped(code: Secret) -> str:

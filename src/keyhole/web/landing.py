@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Protocol
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 
 from keyhole.access.decision import Deny, Reason
 from keyhole.access.resource import Action
@@ -24,10 +24,10 @@ from keyhole.gateway.opening import CodeSent, Look, Needed, NotYet, Opened, Wait
 from keyhole.gateway.visiting import Shown
 from keyhole.sharing.condition import Answers
 from keyhole.sharing.link import parse_link, parse_secret
-from keyhole.sharing.visit import COOKIE
-from keyhole.web import cookies, outcome, words
+from keyhole.sharing.mangled import mended
+from keyhole.web import outcome, words
 from keyhole.web.fixed import FixedPage
-from keyhole.web.incoming import fields, from_elsewhere, is_form
+from keyhole.web.incoming import is_form
 from keyhole.web.pages import PublicPages, refused
 
 _CODE = re.compile(r"[A-Za-z0-9]{16,64}")
@@ -114,7 +114,7 @@ class Landing:
         answers = outcome.answers(request, sent.fields)
         match await self._openings.begin(sent.share, sent.secret, answers, client_of(request.scope)):
             case Opened() as opened:
-                return self._opened(request, opened)
+                return outcome.opened(request, self._settings, opened, self._now())
             case other:
                 return outcome.not_opened(request, other)
 
@@ -131,29 +131,22 @@ class Landing:
 
     async def redeem(self, request: Request) -> Response:
         """Begin the visit that a code stands for."""
-        sent = await self._fields(request)
+        sent = await outcome.received(request, self._settings)
         code = sent if isinstance(sent, str) else sent.get("code", "").strip()
         if isinstance(sent, str) or not _CODE.fullmatch(code):
             return refused(request, code if isinstance(sent, str) else Reason.WRONG_SECRET)
         match await self._openings.redeem(code, client_of(request.scope)):
             case Opened() as opened:
-                return self._opened(request, opened)
+                return outcome.opened(request, self._settings, opened, self._now())
             case other:
                 return outcome.not_opened(request, other)
 
-    async def _fields(self, request: Request) -> dict[str, str] | str:
-        if from_elsewhere(request, self._settings.origin):
-            return Reason.CROSS_SITE
-        if cookies.hopeless(request, self._settings):
-            return words.COOKIES_OFF
-        return await fields(request)
-
     async def _sent(self, request: Request) -> _Sent | str:
         """The share id, the secret and what else was sent, or why there are none. Nothing is looked up for this."""
-        sent = await self._fields(request)
+        sent = await outcome.received(request, self._settings)
         if isinstance(sent, str):
             return sent
-        text, share = sent.get("secret", ""), request.path_params.get("share", "")
+        text, share = mended(sent.get("secret", "")), request.path_params.get("share", "")
         whole = parse_link(text)  # a form takes what was copied, usually the whole link
         if whole is not None:
             share, secret = whole
@@ -163,22 +156,3 @@ class Landing:
                 return words.MISTYPED
             secret = parsed
         return _Sent(share, secret.reveal(), sent) if is_id(share) else Reason.WRONG_SECRET
-
-    def _opened(self, request: Request, opened: Opened) -> Response:
-        visit = opened.visit
-        path = f"/v/{visit.id}/"
-        answer: Response
-        if is_form(request):
-            answer = RedirectResponse(path, 303)
-        else:
-            content = {
-                "visit": visit.id,
-                "url": f"{self._settings.root}{path}",
-                "bearer": opened.bearer,
-                "expires_at": visit.ends_at.isoformat(),
-            }
-            answer = JSONResponse(content, 201, {"location": path})
-        lasts = max(1, int((visit.ends_at - self._now()).total_seconds()))
-        value = opened.secret.reveal()
-        cookies.give(answer, request, self._settings, name=COOKIE, value=value, path=path, seconds=lasts)
-        return answer

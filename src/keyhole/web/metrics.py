@@ -56,6 +56,12 @@ class Metrics:
         self._outcomes = lru_cache(maxsize=64)(self.decisions.labels)
         self.images = Counter("keyhole_images", "Images that left", registry=self._registry)
         self.events = Counter("keyhole_trail", "Rows of the trail, by event", ("event",), registry=self._registry)
+        self.paper = Counter(
+            "keyhole_paper_codes",
+            "Codes for paper that were typed: known, unknown, slowed while somebody searches, or refused",
+            ("outcome",),
+            registry=self._registry,
+        )
         self.archive_seconds = Histogram(
             "keyhole_archive_seconds",
             "Time until an archive began to answer",
@@ -67,6 +73,10 @@ class Metrics:
     def decided(self, outcome: str) -> None:
         """Count a request for images: ``allowed``, or the reason why not."""
         self._outcomes(str(outcome)).inc()
+
+    def typed(self, outcome: str) -> None:
+        """Count a code for paper that somebody typed."""
+        self.paper.labels(outcome).inc()
 
     def recorded(self, records: Iterable[Record]) -> None:
         """Count what has been written on the trail."""

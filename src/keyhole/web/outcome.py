@@ -8,18 +8,21 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import assert_never
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from keyhole.access.decision import Deny, Reason
 from keyhole.access.share import ALLOWS
-from keyhole.gateway.opening import CodeSent, Look, Needed, NotYet, Wait, Wrong
+from keyhole.gateway.opening import CodeSent, Look, Needed, NotYet, Opened, Wait, Wrong
 from keyhole.language import language
 from keyhole.sharing.condition import CODE_LASTS, Answers
 from keyhole.sharing.viewer import viewer_for
+from keyhole.sharing.visit import COOKIE
 from keyhole.web import cookies, words
+from keyhole.web.incoming import fields, from_elsewhere, is_form
 from keyhole.web.pages import PublicPages, refused
 from keyhole.web.reader import language_of
 
@@ -28,6 +31,15 @@ TICKET = "keyhole_code"
 
 _DAY = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})")
 _PART = re.compile(r"[0-9]{1,4}")
+
+
+async def received(request: Request, settings: PublicPages) -> dict[str, str] | str:
+    """The fields that a person or a program sent; a word from :mod:`keyhole.web.words` for what is not taken."""
+    if from_elsewhere(request, settings.origin):
+        return Reason.CROSS_SITE
+    if cookies.hopeless(request, settings):
+        return words.COOKIES_OFF
+    return await fields(request)
 
 
 def answers(request: Request, sent: Mapping[str, str]) -> Answers:
@@ -76,14 +88,39 @@ def _terms(request: Request, look: Look) -> dict[str, str] | None:
     return {"version": look.terms.version, "text": text, "language": language(tag).tag}
 
 
+def opened(request: Request, settings: PublicPages, begun: Opened, now: datetime) -> Response:
+    """A visit has begun: 201 for a program or a page's script, 303 for a form. The visit's cookie goes with it."""
+    visit = begun.visit
+    path = f"/v/{visit.id}/"
+    answer: Response
+    if is_form(request):
+        answer = RedirectResponse(path, 303)
+    else:
+        content = {
+            "visit": visit.id,
+            "url": f"{settings.root}{path}",
+            "bearer": begun.bearer,
+            "expires_at": visit.ends_at.isoformat(),
+        }
+        answer = JSONResponse(content, 201, {"location": path})
+    lasts = max(1, int((visit.ends_at - now).total_seconds()))
+    value = begun.secret.reveal()
+    cookies.give(answer, request, settings, name=COOKIE, value=value, path=path, seconds=lasts)
+    return answer
+
+
 def code_sent(request: Request, settings: PublicPages, sent: CodeSent) -> Response:
     """That a code is on its way; what ties it to this browser goes with it."""
-    ticket = sent.ticket.reveal()
-    said = {"mail_to": sent.mail_to, "ends_at": sent.ends_at.isoformat(), "ticket": ticket}
+    said = {"mail_to": sent.mail_to, "ends_at": sent.ends_at.isoformat(), "ticket": sent.ticket.reveal()}
     answer = JSONResponse(said, 202)
-    path, lasts = request.url.path.removesuffix("/codes"), int(CODE_LASTS.total_seconds())
-    cookies.give(answer, request, settings, name=TICKET, value=ticket, path=path, seconds=lasts)
+    keep_ticket(answer, request, settings, sent)
     return answer
+
+
+def keep_ticket(answer: Response, request: Request, settings: PublicPages, sent: CodeSent) -> None:
+    """Let the browser keep what ties a mailed code to it."""
+    path, lasts = request.url.path.removesuffix("/codes"), int(CODE_LASTS.total_seconds())
+    cookies.give(answer, request, settings, name=TICKET, value=sent.ticket.reveal(), path=path, seconds=lasts)
 
 
 def not_opened(request: Request, why: NotYet | Needed | Wrong | Wait | Deny) -> Response:

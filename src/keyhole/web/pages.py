@@ -42,7 +42,7 @@ _OVER_HTTPS = {
     "cross-origin-opener-policy": "same-origin",  # over plain http it does nothing but complain in the console
     "strict-transport-security": "max-age=63072000",
 }
-ROBOTS = "User-agent: *\nDisallow: /s/\nDisallow: /v/\nDisallow: /o\n"
+ROBOTS = "User-agent: *\nDisallow: /s/\nDisallow: /v/\nDisallow: /o\nDisallow: /c\n"
 
 
 @dataclass(frozen=True, slots=True)

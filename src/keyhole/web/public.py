@@ -14,10 +14,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from keyhole.access.decision import Reason
 from keyhole.sharing.viewer import PICTURES
 from keyhole.web import words
-from keyhole.web.incoming import canonical, made_to_load
+from keyhole.web.incoming import canonical, made_to_load, straightened
 from keyhole.web.landing import Landing, Openings
 from keyhole.web.language_choice import LanguageChoice
 from keyhole.web.pages import ROBOTS, Guarded, PublicPages, message, refused
+from keyhole.web.paper import PaperOpenings, PaperPages, to_code
 from keyhole.web.pictures import PicturePages
 from keyhole.web.static_files import Static
 from keyhole.web.viewer import ROUTES, ViewerFiles
@@ -29,13 +30,14 @@ _ARCHIVES = re.compile(rb"(?:/v/[^/]*)?/dicom-web|/orthanc|/archives")
 
 def public_app(
     openings: Openings,
+    paper: PaperOpenings,
     viewer: ViewerFiles,
     gateway: ASGIApp,
     settings: PublicPages,
     now: Callable[[], datetime],
 ) -> ASGIApp:
     """The public listener's application. *gateway* answers for the archives, untouched by the pages."""
-    pages = Guarded(_Pages(openings, viewer, settings, now), settings)
+    pages = Guarded(_Pages(_routes(openings, paper, viewer, settings, now), viewer, settings), settings)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -49,14 +51,16 @@ def public_app(
 class _Pages:
     """Our own pages and the viewer's files."""
 
-    def __init__(
-        self, openings: Openings, viewer: ViewerFiles, settings: PublicPages, now: Callable[[], datetime]
-    ) -> None:
+    def __init__(self, routes: list[Route], viewer: ViewerFiles, settings: PublicPages) -> None:
         self._viewer = viewer
         self._in_frames = settings.in_frames
-        self._router = Router(_routes(openings, viewer, settings, now), redirect_slashes=False, default=self._others)
+        self._router = Router(routes, redirect_slashes=False, default=self._others)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        straight = straightened(scope["raw_path"])
+        if straight is not None and scope["method"] in ("GET", "HEAD"):
+            await RedirectResponse(straight, 308)(scope, receive, send)
+            return
         if not canonical(scope["raw_path"]) or _for_a_service_worker(scope):
             await message(Request(scope), words.NOT_FOUND)(scope, receive, send)
             return
@@ -104,16 +108,23 @@ class _ByMethod:
         await (await endpoint(request))(scope, receive, send)
 
 
-def _routes(openings: Openings, viewer: ViewerFiles, settings: PublicPages, now: Callable[[], datetime]) -> list[Route]:
+def _routes(
+    openings: Openings, paper: PaperOpenings, viewer: ViewerFiles, settings: PublicPages, now: Callable[[], datetime]
+) -> list[Route]:
     landing, visit = Landing(openings, settings, now), VisitPages(openings, viewer, settings)
+    codes = PaperPages(paper, settings, now)
     static = Static(settings.site)
     table = {
-        "/": _ByMethod(GET=_to_links),
+        "/": _ByMethod(GET=codes.start),
         "/s": _ByMethod(GET=landing.link_page, POST=landing.begin),
         "/s/": _ByMethod(GET=landing.link_page, POST=landing.begin),
         "/s/{share}": _ByMethod(GET=landing.link_page, POST=landing.look),
         "/s/{share}/codes": _ByMethod(POST=landing.codes),
         "/s/{share}/visits": _ByMethod(POST=landing.begin),
+        "/c": _ByMethod(GET=codes.code_page, POST=codes.look),
+        **{path: _ByMethod(GET=to_code) for path in ("/c/", "/C", "/C/")},
+        "/c/codes": _ByMethod(POST=codes.codes),
+        "/c/visits": _ByMethod(POST=codes.begin),
         "/o": _ByMethod(GET=landing.code_page, POST=landing.redeem),
         "/v/{visit}": _ByMethod(GET=visit.add_slash),
         "/v/{visit}/": _ByMethod(GET=visit.front),
@@ -128,10 +139,6 @@ def _routes(openings: Openings, viewer: ViewerFiles, settings: PublicPages, now:
         "/robots.txt": _ByMethod(GET=_robots),
     }
     return [Route(path, endpoint) for path, endpoint in table.items()]
-
-
-async def _to_links(_: Request) -> Response:
-    return RedirectResponse("/s", 303)
 
 
 async def _robots(_: Request) -> Response:

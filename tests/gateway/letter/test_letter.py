@@ -57,7 +57,7 @@ def printed(
         link=link(public, share, RING),
         code=CODE,
         address=f"{public.removeprefix('https://')}/c",
-        site=head.name,
+        head=head,
         speech=language(tag),
     )
     return Page(pdf(text, paper, head))
@@ -103,7 +103,9 @@ class TestWhatIsNotInALetter:
         assert link(PUBLIC, SHARE, RING).partition("#")[2] not in printed().text
 
     def test_neither_the_link_nor_the_code_shows_itself_where_values_are_printed(self) -> None:
-        text = letter(SHARE, link="secret-link", code="secret-code", address="a/c", site="", speech=language("en"))
+        text = letter(
+            SHARE, link="secret-link", code="secret-code", address="a/c", head=Letterhead(), speech=language("en")
+        )
         assert "secret" not in repr(text)
 
 

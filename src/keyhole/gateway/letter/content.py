@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from keyhole.access.condition import ConditionName
 from keyhole.access.share import Share
-from keyhole.language import Language
+from keyhole.language import ENGLISH, Language
 
 _NAME_LONGEST = 160
 """Characters of a recipient's name that have room."""
@@ -28,10 +28,16 @@ class Paper(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Letterhead:
-    """Who sends letters: the site's name, and its logo, if it has one (PNG or SVG)."""
+    """Who sends letters: name, logo (PNG or SVG) and colour (``#rrggbb``) of the site, and whom readers can ask.
+
+    ``language`` is that of recipients of whom nothing is known.
+    """
 
     name: str = ""
     logo: bytes | None = field(default=None, repr=False)
+    colour: str | None = None
+    contact: str = ""
+    language: Language = ENGLISH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,15 +62,16 @@ class Letter:
     asked: tuple[str, ...]
     until: tuple[str, ...]
     care: tuple[str, ...]
+    contact: str
     link: str = field(repr=False)
 
 
-def letter(share: Share, *, link: str, code: str, address: str, site: str, speech: Language) -> Letter:
+def letter(share: Share, *, link: str, code: str, address: str, head: Letterhead, speech: Language) -> Letter:
     """The letter for the recipient of *share*, who reads *speech*; *code* in groups, *address* to be typed."""
     _ = speech.gettext
     return Letter(
         language=speech.tag,
-        site=site,
+        site=head.name,
         title=_("Medical images for you"),
         recipient=_name(share.recipient),
         intro=_("You can look at them on a phone, a tablet or a computer. You need no account."),
@@ -84,6 +91,7 @@ def letter(share: Share, *, link: str, code: str, address: str, site: str, speec
             _("Please keep this letter safe. Together with what you are asked for, it opens the images."),
             _("If it is not meant for you, please destroy it and tell whoever sent it."),
         ),
+        contact=_("Questions? %(contact)s") % {"contact": head.contact} if head.contact else "",
         link=link,
     )
 

@@ -14,6 +14,9 @@ from keyhole.gateway.letter.qr import Picture, qr_code
 if TYPE_CHECKING:
     import typst
 
+_COLOUR = "#14606b"
+"""That of the recipients' pages."""
+
 
 def pdf(letter: Letter, paper: Paper, head: Letterhead) -> bytes:
     """*letter* as a PDF, in some milliseconds.
@@ -37,6 +40,7 @@ def _set(letter: Letter, paper: Paper, head: Letterhead) -> bytes:
         "paper": {Paper.A4: "a4", Paper.LETTER: "us-letter"}[paper],
         "qr": qr_code(letter.link, Picture.SVG).decode(),
         "logo": list(head.logo or b""),
+        "colour": head.colour or _COLOUR,
     }
     del content["link"]
     import typst  # noqa: PLC0415 - as above
