@@ -113,6 +113,9 @@ def _show_kept(plan: Plan) -> None:
     for ids, words in (
         (kept.withdrawn, "was withdrawn since, and stays withdrawn"),
         (kept.renewed, "got a new link since: the new one opens, the old one does not"),
+        (kept.tried, "was answered since: the attempts count"),
+        (kept.locked, "was locked since, and stays locked"),
+        (kept.asked, "asks for other conditions since: they stand"),
         (kept.counted, "was opened since: the openings count"),
         (kept.shortened, "was shortened since, and stays short"),
     ):
@@ -169,6 +172,11 @@ def _tell(done: Restored) -> None:
         f"restored; {speech.plural(done.visits_ended, 'visit')} ended, {speech.plural(done.withdrawn, 'share')} "
         f"withdrawn, {speech.plural(done.revoked, 'key')} revoked"
     )
+    if done.mails_stopped:
+        speech.say(
+            f"{speech.plural(done.mails_stopped, 'mail')} that waited in the backup will not be sent",
+            hint="whoever sees one among the mails of a share can send it again",
+        )
     if done.aside is not None:
         speech.say(f"what was there before is {done.aside}", hint="remove it once nobody needs it: it names persons")
     speech.say(

@@ -147,6 +147,7 @@ _DETAILS: Mapping[str, Callable[[str], str]] = {
     "rows": lambda text: speech.plural(int(text), "row"),
     "rows_before": lambda text: f"{text} before",
     "visits_ended": lambda text: f"{speech.plural(int(text), 'visit')} ended",
+    "mails_stopped": lambda text: f"{speech.plural(int(text), 'mail')} not sent",
     "live_again": lambda text: f"{speech.plural(int(text), 'share')} live again",
     "stricter": lambda text: f"what came after it is {text}",
 }

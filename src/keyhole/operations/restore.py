@@ -69,9 +69,10 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What restoring did. ``aside`` is where the database from before is, if there was one."""
+    """What restoring did. ``mails_stopped`` had waited to be sent; ``aside`` is the database from before, if any."""
 
     visits_ended: int
+    mails_stopped: int
     withdrawn: int
     revoked: int
     aside: str | None
@@ -155,13 +156,14 @@ class Restoration:
 
     def _prepare(
         self, subject: Subject, plan: Plan, withdraw: Withdraw, present: Present, at: datetime
-    ) -> tuple[int, int, int]:
+    ) -> tuple[int, int, int, int]:
         """End visits, withdraw, move the generation and say so on the trail."""
         shares = {"none": [], "limited": plan.limited, "all": plan.shares}[withdraw]
         keys = plan.keys if withdraw == "all" else []
         share_ids, key_ids = [share.id for share in shares], [key.id for key in keys]
         with portable.opened(self.file) as kept:
             ended = stricter.end_visits(kept, micros(at))
+            stopped = stricter.stop_mails(kept, micros(at))
             stricter.withdraw(kept, share_ids, key_ids, micros(at))
             portable.move_generation(kept, present.rows)
         detail = {
@@ -169,6 +171,7 @@ class Restoration:
             "rows": str(plan.rows),
             "rows_before": str(plan.rows_now or "unknown"),
             "visits_ended": str(ended),
+            "mails_stopped": str(stopped),
             "live_again": str(len(plan.shares) - len(share_ids)),
             "stricter": "known" if plan.known else "unknown",
             "trail": "whole" if isinstance(plan.chain, Intact) else plan.chain.fault.value,
@@ -176,10 +179,11 @@ class Restoration:
         records = [
             record(Event.RESTORED, subject, **detail),
             *(_by_restore(Event.SHARE_WITHDRAWN, subject, share=name) for name in (*plan.kept.withdrawn, *share_ids)),
+            *(_by_restore(Event.SHARE_LOCKED, subject, share=name) for name in plan.kept.locked),
             *(_by_restore(Event.KEY_REVOKED, subject, key=name) for name in (*plan.kept.revoked, *key_ids)),
         ]
         asyncio.run(self._tell(records))
-        return ended, len(share_ids), len(key_ids)
+        return ended, stopped, len(share_ids), len(key_ids)
 
     async def _tell(self, records: Sequence[Record]) -> None:
         async with self._store() as store:
