@@ -27,7 +27,7 @@ TEXTS = MappingProxyType(
         "study": _("Study"),
         "nameless": _("Series {index}"),
         "not-shown": _("not a picture"),
-        "usual": _("As stored"),
+        "usual": _("Usual"),
         "brain": _("Brain"),
         "lung": _("Lung"),
         "bone": _("Bone"),

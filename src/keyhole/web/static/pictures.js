@@ -1,185 +1,33 @@
-// The built-in viewer: pictures that the archive has rendered, drawn on a plain canvas. No library, no WebGL, and nothing
-// of the patient but what the archive draws into a picture. The page hands over every text, in its reader's language.
+// The built-in viewer: pictures that the archive has rendered, drawn on a plain canvas. No library, no WebGL, and
+// nothing of the patient but what the archive draws into a picture. The page hands over every text that is shown.
 import { fit, Gestures } from "./gestures.js";
+import * as rendering from "./rendering.js";
 
-const visit = location.pathname.replace(/[^/]*$/, "");
+const { first, number, search, able, told, SHIFTS, WINDOWS } = rendering;
 const words = JSON.parse(document.getElementById("words").textContent);
+const { lang } = document.documentElement;
 const part = (id) => document.getElementById(id);
 const stage = part("stage"), canvas = part("picture"), message = part("message"), slider = part("slider");
 const looks = part("looks"), speed = part("speed"), play = part("play"), list = part("series");
 
-const AT_ONCE = 4; // requests for what is not on the screen yet
-const AHEAD = 8; // pictures on each side of the present one
-const KEPT = 64 << 20; // bytes of pictures that are held
-const LARGE = 2048; // pixels of a side beyond which a picture is asked for smaller, until somebody looks closer
-const LARGEST = 4096; // what the gateway lets through
-const PATIENCE = [500, 2000]; // milliseconds before each further try
+const AHEAD = 8; // pictures on each side of the present one that are fetched
+const CLOSE = 1.5; // how much larger a picture is shown before it is asked for in full
+const NO_PICTURES = new Set([
+  "SR", "KO", "PR", "DOC", "AU", "PLAN", "REG", "FID", "RWV", "RTSTRUCT", "RTPLAN", "RTRECORD", "SMR", "HD", "EPS",
+  "ANN", "BI", "CTPROTOCOL", "XAPROTOCOL", "TEXTUREMAP", "M3D", "POS",
+]);
 
-const NO_PICTURES = new Set(("SR KO PR DOC AU PLAN REG FID RWV RTSTRUCT RTPLAN RTRECORD SMR HD EPS ANN BI " +
-  "CTPROTOCOL XAPROTOCOL TEXTUREMAP M3D POS").split(" "));
-const WINDOWS = { brain: [40, 80], lung: [-600, 1500], bone: [480, 2500], abdomen: [40, 400] };
-const SHIFTS = { brighter: [-0.2, 0.8, "brightness(1.5)"], darker: [0.25, 1.2, "brightness(0.65)"] };
-const WANTED = "00080060,00280004,00280008,00280010,00280011,00280030,00280034,00281050,00281051,00281056,00200013";
-
-const able = { window: true, viewport: true }; // what the archive has not refused yet
-const held = new Map(); // which picture and how -> its promise and size; the one used longest ago comes first
 const view = { zoom: 1, x: 0, y: 0 };
-let size = 0, underWay = 0, queue = [], present = false, ended = false;
-let all = [], current = null, shown = null, bitmap = null, tall = 1, pumping = false, ahead = 1, timer = 0;
+let all = [], current = null; // the series
+let shown = null, bitmap = null, tall = 1, pumping = false, ahead = 1, timer = 0, present = false, ended = false;
 
 const say = (name, values = {}) => words[name].replace(/\{(\w+)\}/g, (_, key) => values[key]);
-const first = (item, tag) => item[tag]?.Value?.[0];
-const number = (item, tag) => {
-  const value = Number.parseFloat(first(item, tag));
-  return Number.isFinite(value) && Math.abs(value) < 1e8 ? value : null;
-};
+const wanted = () => current?.pictures?.[current.at];
 
-// -- asking
+// -- the picture
 
-class Refused extends Error {
-  constructor(status) {
-    super();
-    this.status = status;
-  }
-}
-
-// The answer to a GET, tried again where that may help. `still` says whether anybody waits for it.
-async function ask(path, accept, still) {
-  for (let tries = 0; ; tries++) {
-    let status = 0;
-    try {
-      const answer = await fetch(`${visit}dicom-web${path}`, { headers: { Accept: accept }, cache: "no-store" });
-      if (answer.ok) return await (accept.startsWith("image") ? answer.blob() : answer.json());
-      status = answer.status;
-    } catch { /* no answer, or half of one: as if the network were gone */ }
-    if (status === 401 || status === 410) leave();
-    if ((status && status < 500 && status !== 429) || tries === PATIENCE.length || ended) throw new Refused(status);
-    if (still()) tell(status === 429 ? "busy" : "again");
-    await new Promise((done) => setTimeout(done, PATIENCE[tries]));
-    if (!still()) throw new Refused(0);
-  }
-}
-
-const search = (path) => ask(path, "application/dicom+json", () => true);
-
-// What can wait does so here, a few at a time.
-function later(work) {
-  queue.push(work);
-  goOn();
-}
-
-function goOn() {
-  for (; underWay < AT_ONCE && queue.length; underWay++) {
-    queue.shift()().catch(() => {}).finally(() => {
-      underWay--;
-      goOn();
-    });
-  }
-}
-
-// -- which picture, and how it is to look
-
-function* pictures(series, items) {
-  for (const item of items) {
-    const rows = number(item, "00280010"), columns = number(item, "00280011");
-    const spacing = (item["00280034"] ?? item["00280030"])?.Value?.map(Number);
-    const window = [number(item, "00281050"), number(item, "00281051")];
-    const frames = number(item, "00280008") ?? 1;
-    for (let frame = 1; frame <= frames; frame++) yield {
-      series,
-      path: `/studies/${series.study}/series/${series.uid}/instances/${first(item, "00080018")}` +
-        (frames > 1 ? `/frames/${frame}` : "") + "/rendered",
-      rows, columns,
-      grey: !/RGB|YBR|PALETTE/.test(first(item, "00280004")),
-      tall: spacing?.[0] > 0 && spacing[1] > 0 ? spacing[0] / spacing[1] : 1,
-      window: window[0] !== null && window[1] >= 1 ? window : null,
-      shape: first(item, "00281056") === "SIGMOID" ? "sigmoid" : "linear",
-    };
-  }
-}
-
-async function found(series, paging = "") {
-  const items = await search(`/studies/${series.study}/series/${series.uid}/instances?includefield=${WANTED}${paging}`);
-  items.sort((one, other) => (number(one, "00200013") ?? 0) - (number(other, "00200013") ?? 0));
-  return [...pictures(series, items)];
-}
-
-// The window of a look: the stored one, that of the organ, or the stored one moved. None: as the archive likes.
-function windowOf(picture, look) {
-  if (!picture.grey || !able.window) return null;
-  if (WINDOWS[look]) return WINDOWS[look];
-  if (!picture.window || !SHIFTS[look]) return picture.window;
-  const [center, width] = picture.window, [shift, stretch] = SHIFTS[look];
-  return [center + shift * width, Math.max(1, stretch * width)];
-}
-
-function viewportOf({ rows, columns }, side) {
-  const scale = side / Math.max(rows, columns);
-  return able.viewport && rows && columns && scale < 1
-    ? [columns, rows].map((pixels) => Math.max(1, Math.round(pixels * scale))) : null;
-}
-
-// The addresses to try, the best first: archives may know neither window nor viewport (PS3.18 section 8.3.5).
-function* addresses(picture, look, side) {
-  const window = windowOf(picture, look), viewport = viewportOf(picture, side);
-  const shape = WINDOWS[look] ? "linear" : picture.shape;
-  const asks = {
-    window: window && `window=${window.map((value) => value.toFixed(2))},${shape}`,
-    viewport: viewport && `viewport=${viewport}`,
-  };
-  for (const names of [["window", "viewport"], ["viewport"], ["window"], []]) {
-    if (names.every((name) => asks[name])) {
-      const left = Object.keys(asks).filter((name) => asks[name] && !names.includes(name));
-      yield { address: [picture.path, names.map((name) => asks[name]).join("&")].filter(Boolean).join("?"), left };
-    }
-  }
-}
-
-async function rendered(picture, look, side, still) {
-  for (const { address, left } of addresses(picture, look, side)) {
-    try {
-      const blob = await ask(address, "image/jpeg", still);
-      for (const name of left) able[name] = false;
-      if (left.length) offerLooks();
-      return blob;
-    } catch (refusal) {
-      if (refusal.status !== 400 && refusal.status !== 406) throw refusal;
-    }
-  }
-  throw new Refused(406);
-}
-
-// A picture, from memory if it is there. What failed is not remembered.
-function picture(which, still) {
-  const large = view.zoom > 1.5 && Math.max(which.rows, which.columns) > LARGE;
-  const name = [which.path, looks.value, large].join();
-  const kept = held.get(name) ?? fetched(name, which, large ? LARGEST : LARGE, still);
-  held.delete(name);
-  held.set(name, kept);
-  return kept.promise;
-}
-
-function fetched(name, which, side, still) {
-  const kept = { size: 0 };
-  kept.promise = rendered(which, looks.value, side, still).then((blob) => {
-    kept.size = blob.size;
-    size += blob.size;
-    for (const [old, { size: less }] of held) {
-      if (size <= KEPT) break;
-      if (less && old !== name) held.delete(old), (size -= less);
-    }
-    return blob;
-  }, (refusal) => {
-    held.delete(name);
-    throw refusal;
-  });
-  return kept;
-}
-
-// -- showing
-
-function tell(name, values) {
-  message.textContent = name ? say(name, values) : "";
+function tell(name) {
+  message.textContent = name ? say(name) : "";
   message.hidden = !name;
   part("retry").hidden = name !== "failed";
 }
@@ -196,29 +44,28 @@ function draw() {
   pen.drawImage(bitmap, place.x, place.y, place.width, place.height);
 }
 
-function forget() {
+function clear() {
   bitmap?.close();
   bitmap = shown = null;
   draw();
 }
 
-const isWanted = (which) => current?.pictures?.[current.at] === which;
-const passing = ({ status }) => !status || status === 429 || status >= 500;
-
-async function put(which) {
-  const still = () => isWanted(which);
+async function put(picture) {
+  const look = looks.value, awaited = () => wanted() === picture && !ended;
+  const asked = () => rendering.fetched(picture, look, view.zoom > CLOSE, awaited);
   // What was fetched ahead was tried once; now somebody waits for it.
-  const blob = await picture(which, still).catch((refusal) => {
-    if (!passing(refusal) || !still()) throw refusal;
-    return picture(which, still);
+  const blob = await asked().catch((refusal) => {
+    if (!refusal.mayPass || !awaited()) throw refusal;
+    return asked();
   });
   const next = await createImageBitmap(blob);
-  if (which.series !== current || ended) return next.close();
+  if (picture.series !== current || ended) return next.close();
   bitmap?.close();
   bitmap = next;
   // An archive may have made square pixels of oblong ones already.
-  tall = !which.rows || Math.abs((next.width / next.height) * (which.rows / which.columns) - 1) < 0.03 ? which.tall : 1;
-  canvas.style.filter = (!windowOf(which, looks.value) && SHIFTS[looks.value]?.[2]) || "";
+  const stored = picture.rows && picture.columns ? picture.columns / picture.rows : next.width / next.height;
+  tall = Math.abs(next.width / next.height / stored - 1) < 0.03 ? picture.tall : 1;
+  canvas.style.filter = (!rendering.windowOf(picture, look) && SHIFTS[look]?.filter) || "";
   tell();
   draw();
 }
@@ -227,31 +74,36 @@ async function put(which) {
 async function pump() {
   if (pumping) return;
   pumping = true;
-  for (let wanted; !ended && (wanted = current?.pictures?.[current.at]) && wanted !== shown;) {
+  for (let picture; !ended && (picture = wanted()) && picture !== shown;) {
     const slow = setTimeout(() => stage.classList.add("waiting"), 300);
+    shown = picture; // whoever wants it in another look sets this back
     try {
-      await put(wanted);
+      await put(picture);
     } catch (refusal) {
-      if (isWanted(wanted)) {
-        forget();
-        tell(passing(refusal) ? "failed" : refusal.status === 404 ? "gone" : "unable");
-      }
+      if (wanted() === picture) refuse(refusal, "unable");
     }
     clearTimeout(slow);
     stage.classList.remove("waiting");
-    shown = wanted;
   }
   pumping = false;
   fetchNeighbours();
 }
 
+function refuse(refusal, otherwise) {
+  const picture = shown;
+  clear();
+  shown = picture;
+  tell(refusal.mayPass ? "failed" : refusal.status === 404 ? "gone" : otherwise);
+}
+
 function fetchNeighbours() {
-  const { pictures: near, at } = current?.pictures ? current : { pictures: [], at: 0 };
-  queue = queue.filter((work) => work.thumbnail);
-  for (let step = 1; step <= AHEAD && step < near.length; step++) {
+  rendering.keepWaiting((work) => work.thumbnail);
+  const { pictures, at } = current?.pictures ? current : { pictures: [], at: 0 };
+  const count = pictures.length, look = looks.value;
+  for (let step = 1; step <= AHEAD && step < count; step++) {
     for (const index of [at + step * ahead, at - step * ahead]) {
-      const which = near[timer ? (index + near.length) % near.length : index];
-      if (which) later(() => picture(which, () => false));
+      const near = pictures[timer ? (index + count) % count : index];
+      if (near) rendering.later(() => rendering.fetched(near, look, view.zoom > CLOSE, () => false));
     }
   }
 }
@@ -271,7 +123,7 @@ function tellPlace() {
   Object.assign(slider, { max: Math.max(1, count), value: index || 1, disabled: count < 2 });
   slider.setAttribute("aria-valuetext", place);
   part("counter").textContent = count ? `${index} / ${count}` : "";
-  canvas.setAttribute("aria-label", current ? [current.title, place].filter(Boolean).join(", ") : "");
+  canvas.setAttribute("aria-label", [current.title, place].filter(Boolean).join(", "));
   for (const id of ["previous", "next", "play", "speed"]) part(id).disabled = count < 2;
 }
 
@@ -280,7 +132,33 @@ function again() {
   pump();
 }
 
-// -- series
+function magnify(times, x = 0, y = 0) {
+  const before = view.zoom, zoom = Math.max(1, Math.min(12, before * times)), grown = zoom / before;
+  const moved = zoom === 1 ? { x: 0, y: 0 } : { x: x - (x - view.x) * grown, y: y - (y - view.y) * grown };
+  Object.assign(view, moved, { zoom });
+  draw();
+  if (before <= CLOSE && zoom > CLOSE && wanted() && rendering.isLarge(wanted())) again();
+}
+
+function stop() {
+  clearTimeout(timer);
+  timer = 0;
+  play.setAttribute("aria-pressed", "false");
+}
+
+// A slow archive slows the film: nothing is left out.
+function start() {
+  play.setAttribute("aria-pressed", "true");
+  const run = () => {
+    timer = setTimeout(() => {
+      run();
+      if (!pumping) go((current.at + 1) % current.pictures.length);
+    }, 1000 / Number(speed.value));
+  };
+  run();
+}
+
+// -- the series
 
 const shows = (series) => !NO_PICTURES.has(series.modality) && series.count !== 0;
 
@@ -291,15 +169,15 @@ async function choose(series) {
   for (const each of all) each.button.setAttribute("aria-current", each === series);
   series.button.scrollIntoView({ block: "nearest", inline: "nearest" });
   part("about").textContent = series.title;
-  forget();
-  tell("loading");
+  clear();
   offerLooks();
   tellPlace();
   if (!shows(series)) return tell("document");
+  tell("loading");
   try {
-    series.pictures ??= await found(series);
+    series.pictures ??= await rendering.found(series);
   } catch (refusal) {
-    if (current === series) tell(refusal.status === 404 ? "gone" : "failed");
+    if (current === series) refuse(refusal, "unable");
     return;
   }
   if (current !== series) return;
@@ -322,63 +200,65 @@ function offerLooks() {
   looks.value = names.includes(before) ? before : "usual";
 }
 
-function listed(series) {
-  const button = document.createElement("button"), text = document.createElement("span"), small = document.createElement("small");
-  const thumbnail = Object.assign(document.createElement("canvas"), { width: 128, height: 128 });
-  thumbnail.setAttribute("aria-hidden", "true");
-  small.textContent = shows(series) ? [series.modality, series.count].filter(Boolean).join(" · ") : say("not-shown");
-  text.append(series.title, small);
-  button.type = "button";
-  button.append(thumbnail, text);
-  button.addEventListener("click", () => choose(series));
-  const item = document.createElement("li");
-  item.append(button);
-  series.button = button;
-  if (shows(series)) seen.observe(button);
-  button.thumbnail = Object.assign(() => drawThumbnail(series, thumbnail), { thumbnail: true });
-  return item;
-}
+const made = (tag, values, ...children) => {
+  const element = Object.assign(document.createElement(tag), values);
+  element.append(...children);
+  return element;
+};
 
 const seen = new IntersectionObserver((entries) => {
-  for (const { target, isIntersecting } of entries) if (isIntersecting) {
+  for (const { target, isIntersecting } of entries) {
+    if (!isIntersecting) continue;
     seen.unobserve(target);
-    later(target.thumbnail);
+    rendering.later(Object.assign(() => drawThumbnail(target), { thumbnail: true }));
   }
 });
 
-async function drawThumbnail(series, thumbnail) {
-  const [middle] = await found(series, `&limit=1&offset=${Math.floor((series.count || 1) / 2)}`);
+function listed(series) {
+  const said = shows(series) ? [series.modality, series.count].filter(Boolean).join(" · ") : say("not-shown");
+  const text = made("span", {}, series.title, made("small", { textContent: said }));
+  const button = made("button", { type: "button", onclick: () => choose(series), series }, text);
+  if (shows(series)) {
+    button.prepend(made("canvas", { width: 128, height: 128, ariaHidden: "true" }));
+    seen.observe(button);
+  } else button.className = "document";
+  series.button = button;
+  return made("li", {}, button);
+}
+
+async function drawThumbnail({ series, firstChild: canvas }) {
+  const [middle] = await rendering.found(series, `&limit=1&offset=${Math.floor((series.count || 1) / 2)}`);
   if (!middle) return;
-  const small = await createImageBitmap(await rendered(middle, "usual", 128, () => false));
-  const place = fit(small.width, small.height, 128, 128, { zoom: 1, x: 0, y: 0 }, 1);
-  thumbnail.getContext("2d").drawImage(small, place.x, place.y, place.width, place.height);
+  const small = await createImageBitmap(await rendering.thumbnail(middle));
+  const place = fit(small.width, small.height, canvas.width, canvas.height, { zoom: 1, x: 0, y: 0 }, 1);
+  canvas.getContext("2d").drawImage(small, place.x, place.y, place.width, place.height);
   small.close();
 }
 
-const day = (text) => /^\d{8}$/.test(text ?? "")
-  ? new Date(text.slice(0, 4), text.slice(4, 6) - 1, text.slice(6)).toLocaleDateString(document.documentElement.lang, { dateStyle: "long" })
-  : "";
+function day(text) {
+  if (!/^\d{8}$/.test(text ?? "")) return "";
+  const date = new Date(text.slice(0, 4), text.slice(4, 6) - 1, text.slice(6));
+  return date.toLocaleDateString(lang === "en" ? "en-GB" : lang, { dateStyle: "long" });
+}
 
 async function listStudy(item) {
   const study = first(item, "0020000D");
   const items = await search(`/studies/${study}/series?includefield=0008103E,00200011,00201209`);
   items.sort((one, other) => (number(one, "00200011") ?? 1e9) - (number(other, "00200011") ?? 1e9));
-  const heading = document.createElement("li");
-  heading.className = "study";
-  heading.append(...[first(item, "00081030") || say("study"), day(first(item, "00080020"))].filter(Boolean).map((text) => {
-    const line = document.createElement("span");
-    line.textContent = text;
-    return line;
-  }));
-  list.append(heading);
-  items.forEach((described, index) => {
+  const lines = [first(item, "00081030") || say("study"), day(first(item, "00080020"))].filter(Boolean);
+  list.append(made("li", { className: "study" }, ...lines.map((line) => made("span", { textContent: line }))));
+  for (const [index, described] of items.entries()) {
     const series = {
-      study, uid: first(described, "0020000E"), modality: first(described, "00080060") ?? "", at: 0,
-      title: first(described, "0008103E") || say("nameless", { index: index + 1 }), count: number(described, "00201209"),
+      study,
+      uid: first(described, "0020000E"),
+      modality: first(described, "00080060") ?? "",
+      title: first(described, "0008103E") || say("nameless", { index: index + 1 }),
+      count: number(described, "00201209"),
+      at: 0,
     };
     all.push(series);
     list.append(listed(series));
-  });
+  }
 }
 
 async function begin() {
@@ -386,45 +266,17 @@ async function begin() {
   all = [];
   list.replaceChildren();
   try {
-    const studies = await search("/studies?includefield=00081030");
-    for (const item of studies) await listStudy(item);
-  } catch {
-    return tell("failed");
+    for (const item of await search("/studies?includefield=00081030")) await listStudy(item);
+  } catch (refusal) {
+    return refuse(refusal, "failed");
   }
   const asked = new URLSearchParams(location.search).get("series");
-  const start = all.find((series) => series.uid === asked) ?? all.find(shows) ?? all[0];
-  if (start) choose(start);
+  const beginning = all.find((series) => series.uid === asked) ?? all.find(shows) ?? all[0];
+  if (beginning) choose(beginning);
   else tell("nothing");
 }
 
 // -- what people do
-
-function stop() {
-  clearTimeout(timer);
-  timer = 0;
-  play.setAttribute("aria-pressed", "false");
-}
-
-function start() {
-  play.setAttribute("aria-pressed", "true");
-  const run = () => {
-    const after = 1000 / Number(speed.value);
-    timer = setTimeout(() => {
-      if (!pumping) go((current.at + 1) % current.pictures.length); // a slow archive slows the film: nothing is left out
-      run();
-    }, after);
-  };
-  run();
-}
-
-function magnify(times, x = 0, y = 0) {
-  const zoom = Math.max(1, Math.min(12, view.zoom * times)), change = zoom / view.zoom;
-  const closer = view.zoom <= 1.5 && zoom > 1.5;
-  Object.assign(view, zoom === 1 ? { x: 0, y: 0 } : { x: x - (x - view.x) * change, y: y - (y - view.y) * change }, { zoom });
-  draw();
-  const { rows, columns } = current?.pictures?.[current.at] ?? {};
-  if (closer && Math.max(rows, columns) > LARGE) again();
-}
 
 const DOES = {
   previous: () => go(current.at - 1),
@@ -435,16 +287,20 @@ const DOES = {
   whole: () => magnify(0),
   before: () => chooseNext(-1),
   after: () => chooseNext(1),
-  retry: () => (all.length ? (current.pictures ? again() : choose(current)) : begin()),
+  retry: () => (!current ? begin() : current.pictures ? again() : choose(current)),
   help: () => part("keys").showModal(),
   close: () => part("keys").close(),
 };
+const MOVES = {
+  ArrowUp: -1, ArrowLeft: -1, ArrowDown: 1, ArrowRight: 1, PageUp: -10, PageDown: 10, Home: -Infinity, End: Infinity,
+};
+const KEYS = { " ": "play", "+": "closer", "=": "closer", "-": "farther", 0: "whole", "[": "before", "]": "after" };
+
 for (const [id, does] of Object.entries(DOES)) part(id).addEventListener("click", does);
+slider.addEventListener("input", () => go(slider.value - 1));
+looks.addEventListener("change", again);
 
-const MOVES = { ArrowUp: -1, ArrowLeft: -1, ArrowDown: 1, ArrowRight: 1, PageUp: -10, PageDown: 10, Home: -1e9, End: 1e9 };
-const KEYS = { " ": "play", "+": "closer", "=": "closer", "-": "farther", 0: "whole", "[": "before", "]": "after", "?": "help" };
-
-// Letters and signs only where the picture has the focus (WCAG 2.1.4).
+// Letters and signs only where the picture has the focus (WCAG 2.2, 2.1.4).
 addEventListener("keydown", (event) => {
   const here = event.target === stage;
   if (event.ctrlKey || event.metaKey || event.altKey || !current || !(here || event.target === document.body)) return;
@@ -453,8 +309,6 @@ addEventListener("keydown", (event) => {
   else return;
   event.preventDefault();
 });
-slider.addEventListener("input", () => go(slider.value - 1));
-looks.addEventListener("change", again);
 
 new Gestures(stage, view, {
   move: (steps) => current && go(current.at + steps),
@@ -468,9 +322,10 @@ new ResizeObserver(draw).observe(stage);
 
 function leave() {
   ended = true;
-  held.clear();
-  forget();
-  location.replace(`${visit}expired`);
+  stop();
+  rendering.end();
+  clear();
+  location.replace(`${rendering.root}expired`);
 }
 
 // A visit can end while nothing is fetched. Only what a person does (POST) counts as being there.
@@ -479,12 +334,19 @@ async function watch() {
   const method = present ? "POST" : "GET";
   present = false;
   try {
-    const answer = await fetch(`${visit}here`, { method, cache: "no-store" });
+    const answer = await fetch(`${rendering.root}here`, { method, cache: "no-store" });
     if (answer.status === 401 || answer.status === 410) leave();
   } catch { /* the network is gone for a moment */ }
 }
-for (const name of ["pointerdown", "wheel", "keydown"]) addEventListener(name, () => { present = true; }, { capture: true, passive: true });
-document.addEventListener("visibilitychange", () => { stop(); watch(); });
+
+for (const name of ["pointerdown", "wheel", "keydown"]) {
+  addEventListener(name, () => { present = true; }, { capture: true, passive: true });
+}
+document.addEventListener("visibilitychange", () => {
+  stop();
+  watch();
+});
 setInterval(watch, 4000);
 
+Object.assign(told, { waits: tell, ended: leave, refused: offerLooks });
 begin();
