@@ -15,6 +15,7 @@ LARGEST_BODY = 4096
 _BODY_SECONDS = 10
 _SEGMENT = rb"(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]+"
 _CANONICAL = re.compile(rb"/(?:%b/)*(?:%b)?" % (_SEGMENT, _SEGMENT))
+_BENT = re.compile(rb"/[sS]/([A-Za-z2-7]{16})/?(?:%23([A-Za-z0-9]{0,64})[^/]*)?")
 _JSON = "application/json"
 _FORM = "application/x-www-form-urlencoded"
 
@@ -24,14 +25,27 @@ def canonical(raw_path: bytes) -> bool:
     return _CANONICAL.fullmatch(raw_path) is not None
 
 
+def straightened(raw_path: bytes) -> str | None:
+    """Where a link leads whose address was written in capitals, ends in a slash, or has its ``#`` escaped.
+
+    In the last case the secret was sent to us, and to whoever is in between; it goes back to where it belongs.
+    """
+    bent = _BENT.fullmatch(raw_path)
+    if bent is None:
+        return None
+    path, fragment = f"/s/{bent[1].decode().lower()}", bent[2]
+    straight = path if fragment is None else f"{path}#{fragment.decode()}"
+    return None if straight.encode() == raw_path else straight
+
+
 def from_elsewhere(request: Request, origin: str) -> bool:
     """Whether another site, or a browser ahead of its user, sent this.
 
     ``Sec-Fetch-Site`` decides where there is one, else ``Origin`` must be ours; programs send neither. Prefetching and
-    prerendering (``Sec-Purpose``) is nobody's gesture.
+    prerendering (``Sec-Purpose``, and its names in older browsers) is nobody's gesture.
     """
     headers = request.headers
-    if "sec-purpose" in headers or headers.get("purpose") == "prefetch":
+    if "sec-purpose" in headers or "prefetch" in (headers.get("purpose"), headers.get("x-moz")):
         return True
     site = headers.get("sec-fetch-site")
     if site is not None:

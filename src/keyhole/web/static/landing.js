@@ -105,8 +105,8 @@ if (form) {
 
 pasted?.addEventListener("submit", (event) => {
   event.preventDefault();
-  const [address, fragment] = document.getElementById("link").value.trim().split("#");
-  const share = fragment === undefined ? "" : address.split("/s/").pop().trim();
+  const [address, fragment] = document.getElementById("link").value.trim().replace("%23", "#").split("#");
+  const share = fragment === undefined ? "" : address.split(/\/s\//i).pop().split(/[/?]/)[0].trim().toLowerCase();
   const hash = `#${(fragment ?? address).trim()}`;
   if (share && location.pathname !== `/s/${share}`) location.assign(`/s/${encodeURIComponent(share)}${hash}`);
   else if (location.hash !== hash) location.hash = hash;
