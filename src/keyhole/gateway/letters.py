@@ -16,7 +16,7 @@ from keyhole.gateway.desk import Desk
 from keyhole.gateway.letter.content import Letterhead, Paper, letter
 from keyhole.gateway.letter.pdf import pdf
 from keyhole.gateway.letter.qr import Picture, qr_code
-from keyhole.language import language
+from keyhole.language import LANGUAGES, language
 from keyhole.sharing.paper import grouped, paper_code
 from keyhole.sharing.visit import closed
 
@@ -50,7 +50,7 @@ class Letters:
     ) -> bytes:
         """The letter to a share's recipient as PDF, in the language *tag* (BCP 47) or in the recipient's own."""
         share = await self.desk.share(subject, share_id, client)
-        self._check(share)
+        self._check(share, tag)
         await self.desk.show_link(subject, share_id, client, form="letter")
         wanted = tag or share.language
         text = letter(
@@ -63,12 +63,14 @@ class Letters:
         )
         return await asyncio.to_thread(pdf, text, paper, self.head)
 
-    def _check(self, share: Share) -> None:
+    def _check(self, share: Share, tag: str | None) -> None:
         over = _OVER.get(closed(share, self.desk.now()) or Reason.NOT_YET)
         if over is not None:
             raise Refused(over, "renew it, or share the study again: this letter would open nothing")
         if share.paper is None:
-            raise Refused("this share has no code for paper", "make one with: keyhole renew SHARE --paper")
+            raise Refused("this share has no code for paper", f"make one with: keyhole renew {share.id} --paper")
+        if tag is not None and tag not in LANGUAGES:
+            raise Refused("there are no letters in that language", f"languages are {', '.join(LANGUAGES)}")
 
     @property
     def _address(self) -> str:

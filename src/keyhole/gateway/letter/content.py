@@ -40,6 +40,10 @@ class Letterhead:
     language: Language = ENGLISH
 
 
+PLAIN = Letterhead()
+"""That of a site that has set nothing."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Letter:
     """The texts of a letter, ready to be set. ``code`` and ``link`` are secrets."""
