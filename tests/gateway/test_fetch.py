@@ -113,6 +113,13 @@ async def test_a_refusal_of_the_archive_has_our_reason(status: int, reason: Reas
     assert small.read == 0
 
 
+@pytest.mark.parametrize("path", ["/rendered?window=40,400,linear", "/frames/1/rendered", "/thumbnail"])
+async def test_what_an_archive_cannot_make_a_picture_of_is_told_as_that(path: str, small: SmallArchive) -> None:
+    path, _, query = path.partition("?")
+    small.answers[INSTANCE + path] = of(b"no", status=400)
+    assert await why_not(small, order(INSTANCE + path, query=query.encode())) is Reason.NOT_ACCEPTABLE
+
+
 @pytest.mark.parametrize("status", [201, 202, 206, 304, 409, 418, 429])
 async def test_any_other_status_is_a_failure(status: int, small: SmallArchive) -> None:
     small.answers[FRAME] = of(b"no", status=status)

@@ -87,6 +87,8 @@ _PICTURES = frozenset({Kind.FRAMES, Kind.RENDERED, Kind.THUMBNAIL, Kind.INSTANCE
 """What counts as images on the trail. Bulk data are parts of them."""
 
 
+_RENDERED = frozenset({Kind.RENDERED, Kind.THUMBNAIL})
+
 _SMALL = "256,256"
 """The viewport of a thumbnail."""
 
@@ -126,7 +128,7 @@ class Fetcher:
                 order.query = pictures.rendered(order.query)
             path, query = _target(order.found, order.query, source.capabilities)
             async with source.archive.get(path, query, accept) as answer:
-                _judge(answer.status)
+                _judge(answer.status, kind)
                 yield self._retrieved(_pictured(answer, order), order, links)
 
     async def _verify(self, source: Source, order: Order) -> None:
@@ -270,8 +272,13 @@ async def _pieces(body: bytes) -> AsyncIterator[bytes]:
     yield body
 
 
-def _judge(status: int) -> None:
-    """What an archive's status means to whoever may see the study: there, not there, not in that form, or broken."""
+def _judge(status: int, kind: Kind = Kind.INSTANCES) -> None:
+    """What an archive's status means to whoever may see the study: there, not there, not in that form, or broken.
+
+    Orthanc finds the request bad when it is the image that it can make no picture of.
+    """
+    if status == HTTPStatus.BAD_REQUEST and kind in _RENDERED:
+        raise Unanswerable(Reason.NOT_ACCEPTABLE)
     if status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
         raise Unanswerable(Reason.NOT_THERE)
     if status == HTTPStatus.NOT_ACCEPTABLE:
