@@ -1,4 +1,4 @@
-"""Mail for senders: a link mailed to its recipient, its text to copy, and what became of the mails of a share."""
+"""Mail for senders: a link mailed to its recipient, its text to copy, and the mails that could not be sent."""
 
 from __future__ import annotations
 
@@ -75,11 +75,6 @@ class Mailroom:
         await self.desk.show_link(subject, share_id, client, form="text")
         share = await self.desk.share(subject, share_id, client)
         return self._wording.link_text(share)
-
-    async def mails(self, subject: Subject, share_id: str, client: Client = LOCAL) -> Sequence[Mail]:
-        """The mails about a share, oldest first, for whoever sees the share."""
-        share = await self.desk.share(subject, share_id, client)
-        return await self.desk.store.mails(share.id)
 
     async def failed(self, subject: Subject) -> Sequence[Mail]:
         """The mails that could not be sent about the shares that *subject* sees, newest first."""

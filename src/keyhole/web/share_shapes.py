@@ -15,6 +15,8 @@ from keyhole.access.secret import Secret
 from keyhole.access.share import Origin, Priors, Share, ShareKind
 from keyhole.gateway import passcode
 from keyhole.gateway.order import AskedPatient, Wishes
+from keyhole.gateway.post.fate import MailState
+from keyhole.gateway.post.fate import state as state_of
 from keyhole.sharing.visit import closed
 from keyhole.web.shapes import UID, ArchiveName, Count, Duration, Id, Instant, Studies, Taken, Words, without_null
 
@@ -288,6 +290,12 @@ class Link(BaseModel):
 class SentMail(BaseModel):
     """A mail about a share: what it is, whether it left, and if not why."""
 
+    id: Id
+    share: Id
+    state: MailState = Field(
+        description="`waiting`; `sent`: taken by the mail server; `failed`: refused for good, or not sent in its time;"
+        " `dropped`: of no use any more before it could be sent"
+    )
     kind: MailKind
     to: str
     created_at: datetime
@@ -300,7 +308,7 @@ class SentMail(BaseModel):
     @classmethod
     def of(cls, mail: Mail) -> Self:
         """*mail* for the sender of the share."""
-        return cls(**{name: getattr(mail, name) for name in cls.model_fields})
+        return cls(state=state_of(mail), **{name: getattr(mail, name) for name in cls.model_fields if name != "state"})
 
 
 class MailList(BaseModel):
