@@ -21,6 +21,7 @@ from keyhole.store.backend import Backend
 from keyhole.store.chain import Signing
 from keyhole.store.generation import generation
 from keyhole.store.heads import Heads
+from keyhole.store.mails import MailStanding
 from keyhole.store.openings import Locking
 from keyhole.store.readers import Readers
 from keyhole.store.sqlite import Sqlite
@@ -228,6 +229,10 @@ class DatabaseStore:
     async def failed_mails(self, limit: int = 100) -> Sequence[Mail]:
         """The mails that could not be sent, newest first."""
         return await self._readers.read(lambda tx: mails.that_failed(tx, limit))
+
+    async def mail_standing(self, now: datetime) -> MailStanding:
+        """How mail stands at *now*: how much waits, and how many links need it."""
+        return await self._readers.snapshot(lambda tx: mails.standing(tx, now))
 
     async def claim_mails(self, now: datetime, until: datetime, limit: int) -> Sequence[Mail]:
         """Mails that are due at *now*, the longest due first, for whoever asks alone until *until*."""

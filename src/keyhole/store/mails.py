@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import ColumnElement, bindparam, func, insert, select, update
 
 from keyhole.access.decision import Record
 from keyhole.access.mail import Mail
@@ -16,7 +16,7 @@ from keyhole.store.rows import mail_values, to_mail
 from keyhole.store.sql import Statement, Transaction
 from keyhole.store.writer import Change
 
-_m = schema.mails.c
+_m, _s = schema.mails.c, schema.shares.c
 _ONE = Statement(select(schema.mails).where(_m.id == bindparam("mail")))
 _OF_SHARE = Statement(select(schema.mails).where(_m.share == bindparam("of_share")).order_by(_m.created_at, _m.id))
 _FAILED = Statement(
@@ -82,6 +82,28 @@ def that_failed(tx: Transaction, most: int) -> list[Mail]:
 def any_due(tx: Transaction, now: datetime) -> bool:
     """Whether a mail is due: asked again and again, so it takes no writer's turn."""
     return bool(tx.rows(_DUE, {"now": micros(now), "most": 1}))
+
+
+@dataclass(frozen=True, slots=True)
+class MailStanding:
+    """How mail stands: what is due, what waits that was tried in vain, and the open links that ask for mailed codes."""
+
+    due: int
+    tried: int
+    asking: int
+
+
+def standing(tx: Transaction, now: datetime) -> MailStanding:
+    """How mail stands at *now*."""
+    due = (_m.sent_at.is_(None), _m.failed_at.is_(None), _m.due_at <= micros(now))
+    tried = (_m.sent_at.is_(None), _m.failed_at.is_(None), _m.problem.is_not(None))
+    asking = (_s.mail_code, _s.withdrawn_at.is_(None), _s.expires_at > micros(now))
+    counts = [_count(tx, *where) for where in (due, tried, asking)]
+    return MailStanding(*counts)
+
+
+def _count(tx: Transaction, *where: ColumnElement[bool]) -> int:
+    return int(tx.select(select(func.count()).where(*where))[0][0])
 
 
 def add(tx: Transaction, mails: Sequence[Mail]) -> None:

@@ -21,6 +21,7 @@ from keyhole.operations.doctor import (
     folders,
     keeping,
     live,
+    mail,
     mounts,
     names,
     plugin,
@@ -131,6 +132,7 @@ class _Examination:
             "abilities of archives": self._abilities(),
             "database": self._database(),
             "keys and trail": self._kept(),
+            "mail": self._mail(),
             "data folder": apart(self._folder),
             "clock": self._clock(),
             "viewer": self._viewer(),
@@ -181,6 +183,16 @@ class _Examination:
             kept = await keeping.look(self._settings)
             found += [*keeping.keys(kept), *keeping.trail(kept)]
         return found
+
+    async def _mail(self) -> Findings:
+        ring = await apart(lambda: keeping.ring(self._settings))
+        try:
+            facts = await asyncio.shield(self._looks.database)
+        except (KeyholeError, OSError):
+            return ()
+        if facts.schema is not Schema.CURRENT or ring != (True, None):
+            return ()
+        return mail.mail(await mail.look(self._settings))
 
     def _folder(self) -> list[Finding]:
         facts = folders.look(self._settings.data, local_database=self._settings.database is None)
