@@ -6,6 +6,7 @@ import * as rendering from "./rendering.js";
 const { first, number, search, able, told, SHIFTS, WINDOWS } = rendering;
 const words = JSON.parse(document.getElementById("words").textContent);
 const { lang } = document.documentElement;
+const locale = navigator.languages.find((each) => each.split("-")[0] === lang) ?? lang;
 const part = (id) => document.getElementById(id);
 const stage = part("stage"), canvas = part("picture"), message = part("message"), slider = part("slider");
 const looks = part("looks"), speed = part("speed"), play = part("play"), list = part("series");
@@ -238,7 +239,7 @@ async function drawThumbnail({ series, firstChild: canvas }) {
 function day(text) {
   if (!/^\d{8}$/.test(text ?? "")) return "";
   const date = new Date(text.slice(0, 4), text.slice(4, 6) - 1, text.slice(6));
-  return date.toLocaleDateString(lang === "en" ? "en-GB" : lang, { dateStyle: "long" });
+  return date.toLocaleDateString(locale, { dateStyle: "long" });
 }
 
 async function listStudy(item) {
