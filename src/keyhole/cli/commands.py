@@ -14,10 +14,15 @@ from keyhole.cli import (
     doctor,
     import_auth_service,
     keys,
+    letters,
+    mails,
+    renew,
     ring,
     roles,
     server,
+    share,
     shares,
+    show,
     speech,
     studies,
     trail,
@@ -49,11 +54,15 @@ def keyhole(
 app.command()(demo.demo)
 app.command()(server.serve)
 app.command()(studies.studies)
-app.command()(shares.share)
+app.command()(share.share)
 app.command()(shares.shares)
-app.command()(shares.show)
-app.command()(shares.renew)
-app.command()(shares.revoke)
+app.command()(show.show)
+app.command()(mails.mail)
+app.command()(mails.mails)
+app.command()(letters.letter)
+app.command()(letters.qr)
+app.command()(renew.renew)
+app.command()(renew.revoke)
 app.add_typer(keys.keys, name="key")
 app.add_typer(roles.roles, name="roles")
 app.command()(why.why)

@@ -22,16 +22,20 @@ PROVING = frozenset(ConditionName) - {ConditionName.TERMS}
 class ConditionsNeeded(Refused):
     """A link needs conditions that were not named; all of ``names``, or ``any_of`` them."""
 
-    def __init__(self, names: Iterable[ConditionName], *, any_of: bool, because: str = "here") -> None:
-        """Say which."""
+    def __init__(
+        self, names: Iterable[ConditionName], *, any_of: bool, because: str = "here", otherwise: str = ""
+    ) -> None:
+        """Say which, *because* of what, and what to do *otherwise*."""
         self.names = tuple(name for name in ConditionName if name in frozenset(names))
         self.any_of = any_of
         listed = (" or " if any_of else " and ").join(self.names)
         what = f"one of these conditions: {listed}" if any_of and len(self.names) > 1 else f"the condition {listed}"
-        super().__init__(f"a link needs {what} ({because})", _HINT)
+        wanted = [ConditionName.PASSCODE] if any_of else self.names
+        super().__init__(f"a link needs {what} ({because})", f"add {' '.join(map(_option, wanted))}{otherwise}")
 
 
-_HINT = "let one be made with: --passcode generate"
+def _option(name: ConditionName) -> str:
+    return "--passcode generate" if name is ConditionName.PASSCODE else f"--{name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,12 @@ class Required:
         if self.names:
             return ",".join(name for name in ConditionName if name in self.names)
         return "any" if self.any_one else "none"
+
+    def lacking(self, held: Collection[ConditionName]) -> frozenset[ConditionName]:
+        """What to add to the conditions *held* that a link may be given out: a passcode where any condition would do."""
+        wanted = self.names.difference(held)
+        proves = not PROVING.isdisjoint(wanted.union(held))
+        return wanted if proves or not self.any_one else wanted | {ConditionName.PASSCODE}
 
     def demand(self, held: Collection[ConditionName]) -> None:
         """Raise :class:`ConditionsNeeded` unless a link with the conditions *held* may be given out."""
@@ -148,7 +158,7 @@ class Policy:
             raise Refused("no code can be mailed: this Keyhole sends no mail", "KEYHOLE_SMTP_HOST sets the mail server")
 
         if wishes.paper and not {ConditionName.PASSCODE, ConditionName.BIRTH_DATE} & set(held):
-            raise Refused("a code for paper needs a second look: a passcode or the birth date", _HINT)
+            raise Refused("a code for paper needs a passcode or the birth date besides", "add --passcode generate")
 
     def _recipient(self, text: str | None) -> str | None:
         return None if text is None else address(text, self.mail_domains)
@@ -162,4 +172,5 @@ class Policy:
 def _check_limited(order: ShareOrder, held: Collection[ConditionName]) -> None:
     """Refuse openings that are counted and that anybody can use up: scanners of mail open links too, and some click."""
     if order.max_visits is not None and not order.forced and PROVING.isdisjoint(held):
-        raise ConditionsNeeded(PROVING, any_of=True, because="its openings are counted, and scanners of mail click too")
+        why = "its openings are counted, and scanners of mail click too"
+        raise ConditionsNeeded(PROVING, any_of=True, because=why, otherwise=", or --force")

@@ -9,7 +9,7 @@ from keyhole.access.grant import Grant
 from keyhole.access.resource import Action, Resource
 from keyhole.access.share import ALLOWS, ShareKind
 from keyhole.access.subject import Kind, Subject
-from keyhole.sharing.token import Creation
+from keyhole.sharing.token import Asking, Creation
 
 _GIVES = ALLOWS[ShareKind.DOWNLOAD] | {Action.SHARE}
 _CHANGES_ROLES = frozenset({Action.ADMINISTER})
@@ -17,13 +17,17 @@ _CHANGES_ROLES = frozenset({Action.ADMINISTER})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """An Orthanc with credentials of its own. ``server_id`` is what it calls itself; None: anything will do."""
+    """An Orthanc with credentials of its own. ``server_id`` is what it calls itself; None: anything will do.
+
+    ``conditions``: what the links made there ask, but those for minutes.
+    """
 
     name: str
     archive: str
     creation: Creation = Creation.LANDING
     longest: timedelta = timedelta(days=7)
     server_id: str | None = None
+    conditions: Asking = Asking.NONE
 
     @property
     def principal(self) -> str:

@@ -14,7 +14,8 @@ from typing import Any
 
 import msgspec
 
-from keyhole.access.decision import Allow, Ask, Deny, Event, Reason, Record
+from keyhole.access.condition import NO_CONDITIONS, Conditions
+from keyhole.access.decision import Allow, Ask, Deny, Event, Reason, Record, Scope
 from keyhole.access.pdp import decide, scope
 from keyhole.access.resource import Action, Level, Resource
 from keyhole.access.share import ALLOWS, Origin, Share
@@ -22,6 +23,7 @@ from keyhole.errors import Refused
 from keyhole.gateway.client import Client
 from keyhole.gateway.ledger import Ledger
 from keyhole.gateway.office import NotAllowed
+from keyhole.gateway.patients import Patients
 from keyhole.gateway.plugin.caller import Caller
 from keyhole.gateway.plugin.meddream import TokenService
 from keyhole.gateway.plugin.naming import Naming, Wanted
@@ -29,7 +31,8 @@ from keyhole.gateway.plugin.tokens import Tokens
 from keyhole.gateway.ports import Shares
 from keyhole.sharing import link
 from keyhole.sharing.address import NEEDS, Addresses
-from keyhole.sharing.token import TYPES, Creation, Opens, TokenType, Viewer, ends_at, token_of
+from keyhole.sharing.condition import birth_date_digest
+from keyhole.sharing.token import TYPES, Asking, Creation, Opens, TokenType, Viewer, ends_at, token_of
 
 INSTANT = timedelta(seconds=200)
 """How long an instant link lasts of which nobody says so: as the Explorer has it."""
@@ -89,9 +92,13 @@ class LinkDesk:
         reach = scope(Action.SEARCH, caller.as_subject(), caller.grants(), now)
         found = await self.naming.resolve(caller.archive, reach, order.resources or ())
         self._demand(caller, kind, tuple(found), client)
-        bearer = self._is_bearer(caller, name, tuple(found))
+        share_id, key_id = link.new_id(), self.ring.current
+        birth_date = await self._birth_date(caller, kind, tuple(found), reach)
+        conditions = NO_CONDITIONS
+        if birth_date is not None:
+            conditions = Conditions(birth_date=birth_date_digest(self.ring, key_id, share_id, birth_date))
         share = Share(
-            id=link.new_id(),
+            id=share_id,
             archive=caller.archive,
             resources=tuple(found),
             orthanc_ids=tuple(found.values()),
@@ -99,15 +106,25 @@ class LinkDesk:
             creator=caller.principal,
             created_at=now,
             expires_at=expires_at,
-            key_id=self.ring.current,
+            key_id=key_id,
             origin=Origin.PLUGIN,
             token_type=name,
-            bearer=bearer,
+            bearer=not conditions and self._is_bearer(caller, name, tuple(found)),
+            conditions=conditions,
         )
         token = token_of(share, self.ring).reveal()
         made = Made(await self._foreign(share) or token, self.address(share, token))
         await self.shares.add_share(share, _record(share, order, client))
         return made
+
+    async def _birth_date(
+        self, caller: Caller, kind: TokenType, resources: Sequence[Resource], reach: Scope
+    ) -> str | None:
+        """What a link asks, unless it is for minutes or nothing is to be asked."""
+        if kind.instant or caller.conditions is Asking.NONE:
+            return None
+        studies = [resource.path[0] for resource in resources]
+        return await Patients(self.naming.find).birth_date(caller.archive, reach, studies, self.now().date())
 
     async def way(self, share: Share, token: str) -> str | None:
         """Where the landing page sends whoever shows *token*, and so nowhere that leads back to it.
@@ -233,6 +250,7 @@ def _record(share: Share, order: LinkOrder, client: Client) -> Record:
         "type": share.token_type,
         "server_id": _legible(order.server_id or ""),
         "opens": "orthanc" if share.bearer else "page",
+        "conditions": " ".join(share.conditions.names),
         "asked_seconds": None if wished in (None, given) else str(wished),
     }
     return Record(
