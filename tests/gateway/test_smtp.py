@@ -3,50 +3,22 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
+from aiosmtpd.smtp import AuthResult
 
-from keyhole.errors import MailFailed
+from keyhole.errors import MailFailed, MailRefused
 from keyhole.gateway.smtp import MailServer
+from tests.servers.mail import Postbox, mail_server
 from tests.servers.process import free_port
 from tests.serving.certificates import self_signed
 
 pytestmark = pytest.mark.loopback
 PASSWORD = "not-a-real-password"
-
-
-class Inbox:
-    """What a mail server does with mail; ``answer`` is what it says to it."""
-
-    def __init__(self, answer: str = "250 taken", to: str = "250 ok") -> None:
-        self.answer, self.to = answer, to
-        self.mails: list[Envelope] = []
-
-    async def handle_RCPT(self, _: SMTP, __: Session, envelope: Envelope, address: str, ___: Any) -> str:  # noqa: N802
-        envelope.rcpt_tos.append(address)
-        return self.to
-
-    async def handle_DATA(self, _: SMTP, __: Session, envelope: Envelope) -> str:  # noqa: N802
-        self.mails.append(envelope)
-        return self.answer
-
-
-@contextmanager
-def server(inbox: Inbox, **options: Any) -> Iterator[int]:
-    controller = Controller(inbox, hostname="127.0.0.1", port=free_port(), **options)
-    controller.start()
-    try:
-        yield controller.port
-    finally:
-        controller.stop()
 
 
 def to(port: int, **changes: Any) -> MailServer:
@@ -64,22 +36,22 @@ def mail() -> EmailMessage:
 
 
 async def test_a_mail_arrives_as_it_was_written() -> None:
-    inbox = Inbox()
-    with server(inbox) as port:
+    inbox = Postbox()
+    with mail_server(inbox) as port:
         await to(port).send(mail())
-    (envelope,) = inbox.mails
+    (envelope,) = inbox.envelopes
     assert (envelope.mail_from, envelope.rcpt_tos) == ("radiology@clinic.example", ["dr@praxis.example"])
     arrived = message_from_bytes(envelope.content or b"", policy=policy.default)
     assert (arrived["Subject"], arrived.get_content()) == ("Bilder für Sie", mail().get_content())
 
 
 async def test_a_server_without_the_protection_that_was_set_gets_nothing() -> None:
-    inbox = Inbox()
-    with server(inbox) as port:
+    inbox = Postbox()
+    with mail_server(inbox) as port:
         for protection in ({"starttls": True}, {"tls": True}):
             with pytest.raises(MailFailed):
                 await to(port, **protection, patience=3.0).send(mail())
-    assert inbox.mails == []
+    assert inbox.envelopes == []
 
 
 def with_tls(folder: Path) -> tuple[dict[str, Any], Path]:
@@ -91,31 +63,31 @@ def with_tls(folder: Path) -> tuple[dict[str, Any], Path]:
 
 
 async def test_a_certificate_that_nobody_trusts_is_refused(tmp_path: Path) -> None:
-    inbox = Inbox()
+    inbox = Postbox()
     options, _ = with_tls(tmp_path)
-    with server(inbox, **options) as port, pytest.raises(MailFailed, match="certificate"):
+    with mail_server(inbox, **options) as port, pytest.raises(MailFailed, match="certificate"):
         await to(port, starttls=True).send(mail())
-    assert inbox.mails == []
+    assert inbox.envelopes == []
 
 
 async def test_a_trusted_server_gets_the_mail_after_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    inbox = Inbox()
+    inbox = Postbox()
     options, cert = with_tls(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(cert))
-    with server(inbox, **options) as port:
+    with mail_server(inbox, **options) as port:
         await to(port, starttls=True).send(mail())
-    assert len(inbox.mails) == 1
+    assert len(inbox.envelopes) == 1
 
 
 @pytest.mark.parametrize(
     ("inbox", "words"),
     [
-        (Inbox(answer="550 no"), "does not take the mail"),
-        (Inbox(to="550 unknown dr@praxis.example"), "refuses the recipient"),
+        (Postbox(answer="550 no"), "does not take the mail"),
+        (Postbox(to="550 unknown dr@praxis.example"), "refuses the recipient"),
     ],
 )
-async def test_a_refusal_is_told_in_our_words(inbox: Inbox, words: str) -> None:
-    with server(inbox) as port, pytest.raises(MailFailed, match=words) as caught:
+async def test_a_refusal_is_told_in_our_words(inbox: Postbox, words: str) -> None:
+    with mail_server(inbox) as port, pytest.raises(MailFailed, match=words) as caught:
         await to(port).send(mail())
     assert "praxis" not in str(caught.value)
 
@@ -127,11 +99,28 @@ async def test_a_wrong_password_is_told_and_not_shown(tmp_path: Path, monkeypatc
     options, cert = with_tls(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(cert))
     with (
-        server(Inbox(), authenticator=check, auth_required=True, **options) as port,
+        mail_server(Postbox(), authenticator=check, auth_required=True, **options) as port,
         pytest.raises(MailFailed, match="refuses the user or the password") as caught,
     ):
         await to(port, starttls=True, user="k", password=PASSWORD).send(mail())
     assert PASSWORD not in str(caught.value) + repr(to(1, password=PASSWORD))
+
+
+@pytest.mark.parametrize(
+    ("trouble", "for_good"),
+    [
+        pytest.param({"to": "550 unknown"}, True, id="an unknown recipient stays unknown"),
+        pytest.param({"to": "451 greylisted"}, False, id="one that is put off may be taken later"),
+        pytest.param({"answer": "554 spam"}, True, id="a mail that is not wanted will not be"),
+        pytest.param({"answer": "452 full"}, False, id="a full disk gets room"),
+    ],
+)
+async def test_what_is_refused_for_good_is_told_from_what_may_yet_be_taken(
+    trouble: dict[str, str], for_good: bool
+) -> None:
+    with mail_server(Postbox(**trouble)) as port, pytest.raises(MailFailed) as caught:
+        await to(port).send(mail())
+    assert isinstance(caught.value, MailRefused) is for_good
 
 
 async def test_a_server_that_is_not_there_is_told() -> None:

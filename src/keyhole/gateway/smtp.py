@@ -19,6 +19,7 @@ _WHY: tuple[tuple[type[Exception], str], ...] = (
     (aiosmtplib.SMTPTimeoutError, "it takes too long"),
     (TimeoutError, "it takes too long"),
     (ssl.SSLError, "its certificate is not trusted, or it speaks no TLS there"),
+    (aiosmtplib.SMTPServerDisconnected, "it hung up before it had taken the mail"),
     (aiosmtplib.SMTPConnectError, "it cannot be reached"),
     (OSError, "it cannot be reached"),
     (aiosmtplib.SMTPException, "it does not take the mail"),
@@ -62,11 +63,16 @@ class MailServer:
                     timeout=self.patience,
                 )
         except Exception as error:
-            why = next((words for kind, words in _WHY if isinstance(error, kind)), None)
+            why = next((words for kind, words in _WHY if isinstance(_cause(error), kind)), None)
             if why is None:
                 raise
             failed = MailRefused if _for_good(error) else MailFailed
             raise failed(f"the mail server did not take the mail: {why}{_code(error)}") from None
+
+
+def _cause(error: Exception) -> BaseException:
+    """What *error* comes of: what goes wrong with TLS from the first byte is told as a failed connection."""
+    return error.__cause__ if isinstance(error.__cause__, ssl.SSLError) else error
 
 
 def _codes(error: Exception) -> list[int]:
