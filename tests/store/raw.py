@@ -8,7 +8,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
+from sqlalchemy.pool import NullPool
+
+from keyhole.store.address import parse_url
 
 Run = Callable[..., Sequence[tuple[Any, ...]]]
 
@@ -46,3 +52,15 @@ def tampering(url: str) -> Iterator[Run]:
                 run(f"ALTER TABLE {table} DISABLE TRIGGER USER")
                 run(f"GRANT ALL ON {table} TO CURRENT_USER")
         yield run
+
+
+def migrate_to(url: str, revision: str) -> None:
+    """Bring the database at *url* to an earlier version's schema."""
+    config = Config()
+    config.set_main_option("script_location", "keyhole.store:migrations")
+    config.set_main_option("path_separator", "os")
+    engine = create_engine(parse_url(url), poolclass=NullPool)
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+    engine.dispose()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,15 +15,17 @@ from sqlalchemy import Table, create_engine
 from sqlalchemy.pool import NullPool
 
 from keyhole.access.mail import Mail, MailCode
-from keyhole.access.share import ApiKey, Share, Visit
+from keyhole.access.resource import Resource
+from keyhole.access.share import ApiKey, Origin, Share, ShareChange, ShareKind, Visit
 from keyhole.errors import Misconfigured, StoreFailed
 from keyhole.store import schema
 from keyhole.store.address import parse_url
+from keyhole.store.chain import moment
 from keyhole.store.database import open_store
 from keyhole.store.migrations import Schema, check_schema, migrate, standing
 from keyhole.store.rows import columns_of
-from tests.store.makers import SIGNING, record
-from tests.store.raw import raw
+from tests.store.makers import ASKED, NOW, SIGNING, record, visit
+from tests.store.raw import migrate_to, raw
 
 
 def test_an_empty_database_is_behind_and_then_current(empty_url: str) -> None:
@@ -76,6 +79,48 @@ def test_a_migration_that_fails_leaves_nothing_behind(empty_url: str) -> None:
         run("DROP TABLE generation")
     migrate(empty_url)
     assert check_schema(empty_url) is Schema.CURRENT
+
+
+async def test_what_was_kept_before_recipients_were_asked_for_anything_stays_and_opens(
+    empty_url: str, tmp_path: Path
+) -> None:
+    migrate_to(empty_url, "0002")
+    with raw(empty_url) as run:
+        run(
+            "INSERT INTO shares (id, archive, resources, kind, creator, created_at, expires_at, key_id, generation,"
+            " visits, max_visits, deidentification, origin, token_type, bearer, orthanc_ids) VALUES"
+            " ('aaaaaaaaaaaaaaaa', 'main', '[[\"main\",2,[\"1.2\"]]]', 'download', 'user:a', 1,"
+            " 4000000000000000, 'k', 2, 1, 2, 'none', 'plugin', 'stone-viewer-publication', ?, '[\"o\"]')",
+            True,
+        )
+        run("INSERT INTO share_studies (study, share) VALUES ('1.2', 'aaaaaaaaaaaaaaaa')")
+    migrate(empty_url)
+    assert check_schema(empty_url) is Schema.CURRENT
+    store = open_store(empty_url, SIGNING, tmp_path)
+    kept = Share(
+        id="aaaaaaaaaaaaaaaa",
+        archive="main",
+        resources=(Resource.of("main", "1.2"),),
+        kind=ShareKind.DOWNLOAD,
+        creator="user:a",
+        created_at=moment(1),
+        expires_at=moment(4 * 10**15),
+        key_id="k",
+        generation=2,
+        visits=1,
+        max_visits=2,
+        origin=Origin.PLUGIN,
+        token_type="stone-viewer-publication",
+        bearer=True,
+        orthanc_ids=("o",),
+    )
+    assert await store.shares(study="1.2") == [kept]
+    assert await store.mails(kept.id) == []
+    assert isinstance(await store.begin_visit(visit(kept), NOW, record()), Share)
+    assert await store.change_share(kept.id, ShareChange(conditions=ASKED), record()) == replace(
+        kept, visits=2, first_opened_at=NOW, last_opened_at=NOW, conditions=ASKED, bearer=False
+    )
+    await store.close()
 
 
 def test_the_migrations_make_what_the_schema_says(empty_url: str) -> None:

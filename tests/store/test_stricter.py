@@ -8,10 +8,6 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import create_engine
-from sqlalchemy.pool import NullPool
 
 from keyhole.access.condition import NO_CONDITIONS, Answered, Conditions
 from keyhole.access.decision import Reason
@@ -40,7 +36,7 @@ from tests.store.makers import (
     right,
     tried,
 )
-from tests.store.raw import raw
+from tests.store.raw import migrate_to, raw
 
 LATER = NOW + HOUR
 AT = NOW + 2 * HOUR
@@ -300,7 +296,7 @@ async def test_a_database_of_the_version_before_tells_what_it_knows(
 ) -> None:
     """The backup is brought up to date; what is there now may still be as it was."""
     older = f"sqlite:///{tmp_path / 'older.db'}" if empty_url == sqlite_url else empty_url
-    _migrate_to(older, "0002")
+    migrate_to(older, "0002")
     with raw(older) as run:
         run(
             "INSERT INTO shares (id, archive, resources, kind, creator, created_at, expires_at, key_id, generation,"
@@ -317,14 +313,3 @@ async def test_a_database_of_the_version_before_tells_what_it_knows(
     assert told(tightened(tmp_path / "keyhole.db", older)) == {"withdrawn": ["a"], "counted": ["a"]}
     with raw(sqlite_url) as run:
         assert run("SELECT withdrawn_at, visits, terms FROM shares") == [(7, 3, 1)]
-
-
-def _migrate_to(url: str, revision: str) -> None:
-    config = Config()
-    config.set_main_option("script_location", "keyhole.store:migrations")
-    config.set_main_option("path_separator", "os")
-    engine = create_engine(parse_url(url), poolclass=NullPool)
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, revision)
-    engine.dispose()

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from pathlib import Path
 
-from keyhole.access.decision import Event
+from keyhole.access.decision import Event, Reason
 from keyhole.access.share import Share
 from keyhole.store.database import DatabaseStore, open_store
-from tests.store.makers import NOW, PERSONAL, SIGNING, record, visit
+from tests.store.makers import HOUR, NOW, PERSONAL, SIGNING, bucket, failed, record, right, tried, visit
 
 
 async def open_share(store: DatabaseStore, share_id: str, count: int) -> object:
@@ -48,10 +50,78 @@ async def follow(store: DatabaseStore, after: str, count: int) -> object:
     return None
 
 
+async def guess(store: DatabaseStore, share_id: str, count: int) -> object:
+    """Guess *count* times at once, wrongly: how often that was taken up, and how each guess ended."""
+    share = await store.share(share_id)
+    assert share is not None
+
+    async def one() -> str:
+        taken = await tried(store, share)
+        if isinstance(taken, Share):
+            await failed(store, share)
+            return "wrong"
+        return str(taken)
+
+    return await asyncio.gather(*(one() for _ in range(count)))
+
+
+async def patiently_tried(store: DatabaseStore, share: Share) -> Share | Reason:
+    """Take an attempt up, when those of others are no more under way."""
+    while True:
+        taken = await tried(store, share)
+        if taken is not Reason.TOO_MANY:
+            return taken
+        await asyncio.sleep(0.002)
+
+
+async def answer(store: DatabaseStore, share_id: str, count: int) -> object:
+    """Answer *count* times at once, rightly: how each ended."""
+    share = await store.share(share_id)
+    assert share is not None
+
+    async def one() -> str:
+        taken = await patiently_tried(store, share)
+        if not isinstance(taken, Share):
+            return str(taken)
+        opened = await right(store, share)
+        return "opened" if isinstance(opened, Share) else str(opened)
+
+    return await asyncio.gather(*(one() for _ in range(count)))
+
+
+async def take(store: DatabaseStore, name: str, count: int) -> object:
+    """Take *count* times at once from two buckets, with a clock of this process's own: how often there was one."""
+    mine, everybodys = bucket(name, at_once=30, every=HOUR), bucket("everybody", at_once=50, every=HOUR)
+    skew = timedelta(seconds=os.getpid() % 60)
+    outcomes = await asyncio.gather(*(store.take((mine, everybodys), NOW - skew) for _ in range(count)))
+    return outcomes.count({})
+
+
+async def claim(store: DatabaseStore, _: str, count: int) -> object:
+    """Claim mails, a few at a time, until there are none."""
+    mine: list[str] = []
+    while claimed := await store.claim_mails(NOW + HOUR, NOW + 2 * HOUR, count):
+        mine += [mail.id for mail in claimed]
+    return mine
+
+
+async def claim_and_hang(store: DatabaseStore, _: str, count: int) -> object:
+    """Claim mails, tell which, and never settle them."""
+    claimed = await store.claim_mails(NOW + HOUR, NOW + 2 * HOUR, count)
+    print(json.dumps([mail.id for mail in claimed]), flush=True)
+    await asyncio.sleep(600)
+    return None
+
+
 DO: dict[str, Callable[[DatabaseStore, str, int], Awaitable[object]]] = {
     "open": open_share,
     "append": append,
     "follow": follow,
+    "guess": guess,
+    "answer": answer,
+    "take": take,
+    "claim": claim,
+    "claim-and-hang": claim_and_hang,
 }
 
 
