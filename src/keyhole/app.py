@@ -65,7 +65,7 @@ from keyhole.wiring.asking import asking
 from keyhole.wiring.background import in_background
 from keyhole.wiring.identity import Directory, directory
 from keyhole.wiring.mail import mail_queue, mail_site
-from keyhole.wiring.paper import paper_openings
+from keyhole.wiring.paper import letterhead, paper_openings
 from keyhole.wiring.policy import policy
 from keyhole.wiring.readiness import Readiness
 
@@ -299,7 +299,9 @@ class Process:
                 pages,
                 now,
             ),
-            "staff": staff(base.desk, decisions, identity, base.ledger.refuse, settings.archive_name),
+            "staff": staff(
+                base.desk, decisions, identity, base.ledger.refuse, settings.archive_name, letterhead(settings)
+            ),
             "internal": Internal(Readiness(current, base.archives.sources), self._metrics, token, asked_by_orthanc),
         }
         self._apps = {name: Quiet(Counted(app, name, self._metrics), name) for name, app in apps.items()}

@@ -22,7 +22,10 @@ from keyhole.errors import KeyholeError
 from keyhole.gateway.client import Client, client_of
 from keyhole.gateway.decisions import Decisions
 from keyhole.gateway.desk import Desk, ShareOrder
-from keyhole.web import decisions, shapes, share_openings, studies, trouble
+from keyhole.gateway.letter.content import PLAIN, Letterhead
+from keyhole.gateway.letters import Letters
+from keyhole.gateway.mailroom import Mailroom
+from keyhole.web import decisions, letters, mails, shapes, share_openings, studies, trouble
 from keyhole.web import share_shapes as shares
 from keyhole.web import who_can as reaching
 from keyhole.web.door import OPENAPI, Door, Identity, Refuse
@@ -43,12 +46,13 @@ class Asking:
     archive: str
     """The archive that is meant when none is named."""
     now: datetime
+    letters: Letters
 
 
 def _asking(request: Request) -> Asking:
     state = request.app.state
     client, now = client_of(request.scope), state.desk.now()
-    return Asking(state.desk, state.decisions, request.state.subject, client, state.archive, now)
+    return Asking(state.desk, state.decisions, request.state.subject, client, state.archive, now, state.letters)
 
 
 Asks = Annotated[Asking, Depends(_asking)]
@@ -121,6 +125,32 @@ async def show_link(asks: Asks, share: ShareId) -> shares.Link:
     return shares.Link(link=await asks.desk.show_link(asks.subject, share, asks.client))
 
 
+@routes.get(
+    "/shares/{share}/qr",
+    tags=["shares"],
+    summary="Show the link of a share as a QR code",
+    response_class=Response,
+    responses=letters.QR_CODE,
+)
+async def show_qr_code(asks: Asks, share: ShareId, wanted: Annotated[letters.QrQuery, Query()]) -> Response:
+    """As the link itself: that it was shown is on the trail."""
+    code = await asks.letters.qr(asks.subject, share, wanted.format, asks.client)
+    return letters.picture(code, wanted.format)
+
+
+@routes.get(
+    "/shares/{share}/letter",
+    tags=["shares"],
+    summary="Print the letter to the recipient of a share",
+    response_class=Response,
+    responses=letters.LETTER,
+)
+async def print_letter(asks: Asks, share: ShareId, wanted: Annotated[letters.LetterQuery, Query()]) -> Response:
+    """For a share with a code for paper: `paper` when it is made, or later. That it was printed is on the trail."""
+    printed = await asks.letters.letter(asks.subject, share, wanted.paper, wanted.language, asks.client)
+    return letters.document(printed)
+
+
 @routes.patch("/shares/{share}", tags=["shares"], summary="Renew or change a share")
 async def change_share(asks: Asks, share: ShareId, wanted: shares.Change) -> shares.SentShare:
     """All of it or nothing. A new link ends the present one; visits that have begun go on.
@@ -169,8 +199,17 @@ async def show_visits(asks: Asks, share: ShareId) -> share_openings.OpeningList:
 @routes.get("/shares/{share}/mails", tags=["shares"], summary="Show the mails about a share")
 async def show_mails(asks: Asks, share: ShareId) -> shares.MailList:
     """Oldest first: those that were sent, those that wait, and those that could not be sent, with why."""
-    mails = await asks.desk.mails(asks.subject, share, asks.client)
-    return shares.MailList(mails=tuple(map(shares.SentMail.of, mails)))
+    found = await asks.desk.mails(asks.subject, share, asks.client)
+    return shares.MailList(mails=tuple(map(shares.SentMail.of, found)))
+
+
+@routes.post("/shares/{share}/mails", status_code=202, tags=["shares"], summary="Mail the link of a share")
+async def mail_link(asks: Asks, share: ShareId, wanted: mails.NewMail) -> shares.SentMail:
+    """It waits until a mail server has taken it. Needs the same right as to be shown the link, and is on the trail.
+
+    At most 30 at once, and one more in 20 seconds; what is too much is refused with 429 and `Retry-After`.
+    """
+    return shares.SentMail.of(await Mailroom(asks.desk).send_link(asks.subject, share, wanted.to, asks.client))
 
 
 @routes.post("/visits", status_code=201, tags=["visits"], summary="Open studies at once")
@@ -232,9 +271,12 @@ def _methods(path: str) -> list[str]:
     return sorted({method for route in found for method in route.methods or ()})
 
 
-def staff(desk: Desk, asked: Decisions, identity: Identity, refuse: Refuse, archive: str) -> ASGIApp:
-    """The staff listener's application. *archive* is the one that is meant when none is named."""
+def staff(
+    desk: Desk, asked: Decisions, identity: Identity, refuse: Refuse, archive: str, head: Letterhead = PLAIN
+) -> ASGIApp:
+    """The staff listener's application. *archive* is meant when none is named; *head* stands above letters."""
     app = _describe(_application())
+    app.state.letters = Letters(desk, head)
     app.state.desk, app.state.decisions, app.state.archive = desk, asked, archive
     return Door(app, identity, refuse, desk.now, LARGEST_BODY)
 
