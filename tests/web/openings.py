@@ -157,8 +157,7 @@ class Memory:
     async def actions(self, visit_id: str, headers: Sequence[tuple[bytes, bytes]]) -> frozenset[Action] | Deny:
         self.calls.append("actions")
         found = self._identified(visit_id, headers)
-        share = None if isinstance(found, Deny) else self.shares[found.share or ""]
-        return ALLOWS[share.kind] if share else found
+        return found if isinstance(found, Deny) else ALLOWS[self.shares[found.share or ""].kind]
 
     async def end(self, visit_id: str, headers: Sequence[tuple[bytes, bytes]], client: Client) -> Deny | None:
         self._called("end", client)

@@ -122,7 +122,9 @@ async def test_a_missing_viewer_is_told_and_nothing_else_is_served_instead(
         memory, NoCodes(), ViewerFiles(tmp_path / "none"), dicomweb, PublicPages("http://127.0.0.1:8000"), lambda: NOW
     )
     caller = Caller(app)
-    answer = await caller.get(f"/v/{'a' * 16}/viewer")
+    share, secret = memory.share()
+    opened = (await caller.post_json(f"/s/{share.id}/visits", {"secret": secret})).json()
+    answer = await caller.get(f"/v/{opened['visit']}/viewer", {"cookie": f"keyhole_visit={opened['bearer'][-32:]}"})
     assert answer.status == 503
     assert "The viewer is missing" in answer.text
     assert (await caller.get("/app.bundle.css")).status == 404
