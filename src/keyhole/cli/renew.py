@@ -39,8 +39,8 @@ def renew(  # noqa: PLR0913, PLR0917 - what can be changed of a share
 ) -> None:
     """Renew a share, or replace its link.
 
-    It may last longer or shorter, be opened more often, ask more of its recipient, or get another link, which is printed. Visits that
-    have begun go on.
+    It may last longer or shorter, be opened more often, ask more of its recipient, or get another link, which is
+    printed. Visits that have begun go on.
     """
     asked = Asked.of(passcode, birth_date=birth_date, mail_code=mail_code, terms=terms, paper=paper)
     name, length, more = share_id(share), lasts and speech.duration("--for", lasts), _more(visits)

@@ -45,7 +45,8 @@ def show(
 ) -> None:
     """Show a share and what happened with it.
 
-    Each opening with what was looked at and downloaded; mail that could not be sent. That a link was shown again is on the trail.
+    Each opening with what was looked at and downloaded; mail that could not be sent. That a link was shown again is on
+    the trail.
     """
     name = share_id(share)
     if link:

@@ -20,7 +20,7 @@ Hash = Callable[[Secret], Awaitable[str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Purpose:
     """What the conditions of a share are made for: its id, its link's key, and what of the archive it holds."""
 
     share: str
@@ -38,16 +38,16 @@ class Conditioning:
     ring: Ring
     hashed: Hash
 
-    async def kept(self, wishes: Wishes, before: Conditions, asked: Asked, today: date) -> Conditions:
+    async def kept(self, wishes: Wishes, before: Conditions, purpose: Purpose, today: date) -> Conditions:
         """The conditions *before* with those that are wished for; the last passcode counts."""
         after = replace(before, mail_code=before.mail_code or wishes.mail_code, terms=before.terms or wishes.terms)
         if wishes.birth_date:
-            after = replace(after, birth_date=await self._birth_date(asked, today))
+            after = replace(after, birth_date=await self._birth_date(purpose, today))
         if wishes.passcode is not None:
             after = replace(after, passcode=await self.hashed(wishes.passcode))
         return after
 
-    async def _birth_date(self, asked: Asked, today: date) -> bytes:
-        archive, studies = asked.resources[0].archive, [resource.path[0] for resource in asked.resources]
-        day = await self.patients.birth_date(archive, asked.reach, studies, today)
-        return birth_date_digest(self.ring, asked.key_id, asked.share, day)
+    async def _birth_date(self, purpose: Purpose, today: date) -> bytes:
+        archive, studies = purpose.resources[0].archive, [resource.path[0] for resource in purpose.resources]
+        day = await self.patients.birth_date(archive, purpose.reach, studies, today)
+        return birth_date_digest(self.ring, purpose.key_id, purpose.share, day)

@@ -21,7 +21,7 @@ from keyhole.errors import Refused
 from keyhole.gateway import share_records
 from keyhole.gateway.audit_desk import AuditDesk
 from keyhole.gateway.client import LOCAL, Client
-from keyhole.gateway.conditioning import Asked, Conditioning, Hash
+from keyhole.gateway.conditioning import Conditioning, Hash, Purpose
 from keyhole.gateway.identify import roles_of
 from keyhole.gateway.key_desk import KeyDesk
 from keyhole.gateway.office import NotAllowed, NotFound, Store, TrailRows
@@ -75,7 +75,7 @@ class Desk(KeyDesk, RoleDesk, TrailDesk, AuditDesk):
         order = self._within_policy(subject, order, client)
         resources, patient = await self._resolved(subject, order, client)
         name, key_id = link.new_id(), self.ring.current
-        asked = Asked(share=name, key_id=key_id, resources=resources, reach=self._searches(subject))
+        purpose = Purpose(share=name, key_id=key_id, resources=resources, reach=self._searches(subject))
         share = Share(
             id=name,
             archive=order.archive,
@@ -89,7 +89,7 @@ class Desk(KeyDesk, RoleDesk, TrailDesk, AuditDesk):
             max_visits=order.max_visits,
             recipient=order.recipient,
             note=order.note,
-            conditions=await self._conditioning.kept(order.wishes, NO_CONDITIONS, asked, now.date()),
+            conditions=await self._conditioning.kept(order.wishes, NO_CONDITIONS, purpose, now.date()),
             paper=paper_digest(self.ring, key_id, name, 1) if order.wishes.paper else None,
             mail_to=order.mail_to,
             notify=order.notify or self.policy.notify,
@@ -161,8 +161,8 @@ class Desk(KeyDesk, RoleDesk, TrailDesk, AuditDesk):
         if key_id != share.key_id and share.conditions.birth_date is not None:
             wishes = replace(wishes, birth_date=True)
         if wishes.names:
-            asked = Asked(share=share.id, key_id=key_id, resources=share.resources, reach=self._searches(subject))
-            kept = await self._conditioning.kept(wishes, share.conditions, asked, self.now().date())
+            purpose = Purpose(share=share.id, key_id=key_id, resources=share.resources, reach=self._searches(subject))
+            kept = await self._conditioning.kept(wishes, share.conditions, purpose, self.now().date())
             change = replace(change, conditions=kept)
         if wishes.paper or (change.new_link_key is not None and share.paper is not None):
             generation = share.generation + (change.new_link_key is not None)

@@ -66,7 +66,7 @@ class Required:
         return "any" if self.any_one else "none"
 
     def lacking(self, held: Collection[ConditionName]) -> frozenset[ConditionName]:
-        """What to add to the conditions *held* that a link may be given out: a passcode where any condition would do."""
+        """What to add to the conditions *held*, so that a link may be given out: a passcode where any would do."""
         wanted = self.names.difference(held)
         proves = not PROVING.isdisjoint(wanted.union(held))
         return wanted if proves or not self.any_one else wanted | {ConditionName.PASSCODE}

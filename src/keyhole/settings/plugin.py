@@ -20,7 +20,7 @@ from pydantic.config import JsonDict
 
 from keyhole.settings import values
 from keyhole.settings.values import Conflict
-from keyhole.sharing.token import Asking, Creation, Opens
+from keyhole.sharing.token import AsksFor, Creation, Opens
 
 
 def _before_the_colon(user: str) -> str:
@@ -61,7 +61,7 @@ class PluginCaller(BaseModel):
     longest: _Lasting = Field(
         timedelta(days=7), gt=timedelta(0), description="longest time that a link made there may last"
     )
-    conditions: Asking | None = Field(
+    conditions: AsksFor | None = Field(
         None, description="what links made there ask, as `KEYHOLE_PLUGIN_CONDITIONS`, which holds without"
     )
 
@@ -88,8 +88,8 @@ class PluginSettings(BaseModel):
     plugin_longest: _Lasting = Field(
         timedelta(days=7), gt=timedelta(0), description="longest time that a link made by the plugin may last"
     )
-    plugin_conditions: Asking = Field(
-        Asking.BIRTH_DATE,
+    plugin_conditions: AsksFor = Field(
+        AsksFor.BIRTH_DATE,
         description="what links made through the plugin ask, but those for minutes: `birth-date` or `none`; see"
         " the guide",
     )

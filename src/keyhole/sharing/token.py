@@ -43,7 +43,7 @@ class Creation(StrEnum):
     """What the table of types says, a viewer's own address included, for as long as any share may last."""
 
 
-class Asking(StrEnum):
+class AsksFor(StrEnum):
     """What links ask that are made in Orthanc. Nobody is there to whom a passcode could be told."""
 
     BIRTH_DATE = "birth-date"

@@ -40,7 +40,7 @@ def _one_end_at_most(schema: JsonDict) -> None:
     schema["not"] = {"required": ["expires_at", "for"]}
 
 
-class Asking(Taken):
+class WithConditions(Taken):
     """What a link asks of its recipient, and who is written to."""
 
     passcode: Annotated[SecretStr, Field(min_length=1, max_length=256)] | None = Field(
@@ -83,7 +83,7 @@ class Patient(Taken):
         return AskedPatient(self.id, self.issuer)
 
 
-class NewShare(Asking):
+class NewShare(WithConditions):
     """What to share: studies, or a patient; and until when: ``expires_at`` or ``for``, or as long as is usual here."""
 
     model_config = ConfigDict(json_schema_extra=_of_studies_or_patient)
@@ -134,7 +134,7 @@ class NewShare(Asking):
         return self.priors or (Priors.NONE if self.patient is None else Priors.PRESENT)
 
 
-class Change(Asking):
+class Change(WithConditions):
     """What to change of a share; what is left out stays. Conditions are added to those there are."""
 
     model_config = ConfigDict(json_schema_extra=_one_end_at_most)

@@ -9,7 +9,7 @@ from keyhole.access.grant import Grant
 from keyhole.access.resource import Action, Resource
 from keyhole.access.share import ALLOWS, ShareKind
 from keyhole.access.subject import Kind, Subject
-from keyhole.sharing.token import Asking, Creation
+from keyhole.sharing.token import AsksFor, Creation
 
 _GIVES = ALLOWS[ShareKind.DOWNLOAD] | {Action.SHARE}
 _CHANGES_ROLES = frozenset({Action.ADMINISTER})
@@ -27,7 +27,7 @@ class Caller:
     creation: Creation = Creation.LANDING
     longest: timedelta = timedelta(days=7)
     server_id: str | None = None
-    conditions: Asking = Asking.NONE
+    conditions: AsksFor = AsksFor.NONE
 
     @property
     def principal(self) -> str:

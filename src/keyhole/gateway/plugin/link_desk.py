@@ -32,7 +32,7 @@ from keyhole.gateway.ports import Shares
 from keyhole.sharing import link
 from keyhole.sharing.address import NEEDS, Addresses
 from keyhole.sharing.condition import birth_date_digest
-from keyhole.sharing.token import TYPES, Asking, Creation, Opens, TokenType, Viewer, ends_at, token_of
+from keyhole.sharing.token import TYPES, AsksFor, Creation, Opens, TokenType, Viewer, ends_at, token_of
 
 INSTANT = timedelta(seconds=200)
 """How long an instant link lasts of which nobody says so: as the Explorer has it."""
@@ -121,10 +121,14 @@ class LinkDesk:
         self, caller: Caller, kind: TokenType, resources: Sequence[Resource], reach: Scope
     ) -> str | None:
         """What a link asks, unless it is for minutes or nothing is to be asked."""
-        if kind.instant or caller.conditions is Asking.NONE:
+        if kind.instant or caller.conditions is AsksFor.NONE:
             return None
         studies = [resource.path[0] for resource in resources]
-        return await Patients(self.naming.find).birth_date(caller.archive, reach, studies, self.now().date())
+        try:
+            return await Patients(self.naming.find).birth_date(caller.archive, reach, studies, self.now().date())
+        except Refused:
+            _log.warning("a link was not made: its studies have no birth date to ask for; share them from Keyhole")
+            raise
 
     async def way(self, share: Share, token: str) -> str | None:
         """Where the landing page sends whoever shows *token*, and so nowhere that leads back to it.
