@@ -38,3 +38,14 @@ def test_the_program_itself_gives_the_same(name: str, environment: Path) -> None
 
 def test_there_are_transcripts() -> None:
     assert len(TRANSCRIPTS) >= 5
+
+
+MAILS = {"KEYHOLE_SMTP_HOST": "mail.clinic.example", "KEYHOLE_MAIL_FROM": "Radiology <radiology@clinic.example>"}
+
+
+def test_where_there_is_a_mail_server_links_wait_to_be_mailed(
+    here: Run, environment: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in MAILS.items():
+        monkeypatch.setenv(name, value)
+    play(FOLDER / "mail" / "server.txt", here)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs
 
 from keyhole.access.decision import Deny, Reason, Record, Scope
+from keyhole.access.limit import Bucket
 from keyhole.access.mail import Mail
 from keyhole.access.resource import Action
 from keyhole.access.secret import Secret
@@ -24,6 +25,7 @@ from keyhole.gateway.desk import Desk
 from keyhole.gateway.identify import Holder, Identity
 from keyhole.gateway.judge import Judge
 from keyhole.gateway.ledger import Ledger
+from keyhole.gateway.policy import Policy
 from keyhole.gateway.question import Understanding
 from keyhole.gateway.throttle import Throttle
 from keyhole.identity import apikey, credential
@@ -65,6 +67,7 @@ class Rows:
     held_visits: dict[str, Visit] = field(default_factory=dict)
     held_keys: dict[str, ApiKey] = field(default_factory=dict)
     held_mails: list[Mail] = field(default_factory=list)
+    taken: dict[str, int] = field(default_factory=dict)
     trail: list[Row] = field(default_factory=list)
     broken: bool = False
 
@@ -96,6 +99,17 @@ class Rows:
 
     async def mails(self, share_id: str) -> Sequence[Mail]:
         return [mail for mail in self.held_mails if mail.share == share_id]
+
+    async def failed_mails(self, limit: int = 100) -> Sequence[Mail]:
+        return [mail for mail in self.held_mails if mail.failed_at is not None][:limit]
+
+    async def take(self, buckets: Sequence[Bucket], now: datetime) -> Mapping[str, timedelta]:
+        """Without what drips in later."""
+        taken = {bucket.name: self.taken.get(bucket.name, 0) + 1 for bucket in buckets}
+        if any(taken[bucket.name] > bucket.at_once for bucket in buckets):
+            return {bucket.name: bucket.every for bucket in buckets}
+        self.taken |= taken
+        return {}
 
     async def change_share(
         self, share_id: str, change: ShareChange, record: Record, mails: Sequence[Mail] = ()
@@ -163,6 +177,7 @@ class World:
     now: datetime = NOW
     queries: list[bytes] = field(default_factory=list)
     archive_error: ArchiveFailed | None = None
+    policy: Policy = field(default_factory=Policy)
 
     def __post_init__(self) -> None:
         self.ledger = Ledger(self.rows, lambda: self.now)
@@ -186,6 +201,7 @@ class World:
             ring=self.ring,
             public_url="https://images.example.org",
             longest_share=timedelta(days=30),
+            policy=self.policy,
             find=self.find,
             find_series=self.find_series,
             now=lambda: self.now,
