@@ -90,13 +90,14 @@ def server(portal: Portal, studies: Path, tmp_path_factory: pytest.TempPathFacto
     folder, port = tmp_path_factory.mktemp("framed"), free_port()
     certificate, key = self_signed(folder)
     settings = {
+        "KEYHOLE_ARCHIVE": str(studies),
         "KEYHOLE_PUBLIC_URL": f"https://images.hospital.test:{port}",
         "KEYHOLE_BIND": f"127.0.0.1:{port}",
         "KEYHOLE_TLS_CERT": str(certificate),
         "KEYHOLE_TLS_KEY": str(key),
         "KEYHOLE_FRAME_ANCESTORS": f"{portal.url(SAME_SITE)},{portal.url(OTHER_SITE)}",
     }
-    with keyhole(folder, {"KEYHOLE_ARCHIVE": str(studies)}, **settings) as running:
+    with keyhole(folder, settings) as running:
         yield running
 
 
