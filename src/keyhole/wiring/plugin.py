@@ -52,6 +52,7 @@ def _credentials(settings: Settings) -> list[Credential]:
             creation=each.creation,
             longest=each.longest,
             server_id=each.server_id,
+            conditions=each.conditions or settings.plugin_conditions,
         )
         found.append(Credential.of(caller, each.user, each.password.get_secret_value()))
     return found
