@@ -42,9 +42,10 @@ def letter(
         str | None, typer.Option(metavar="TAG", help="en, fr, de or es, when not the share's own.")
     ] = None,
 ) -> None:
-    """Write the letter to the recipient of a share: QR code, address, code, and what to do with them.
+    """Write the letter to the recipient of a share.
 
-    For a share that was made with --paper. It shows the link: that it was printed is on the trail.
+    QR code, address, code and what to do with them, for a share that was made with --paper. It shows the link: that it
+    was printed is on the trail.
     """
     name = share_id(share)
     _write(context, output, lambda letters: letters.letter(operator(), name, paper, language))
