@@ -30,8 +30,9 @@ async def test_every_page_carries_every_header(caller: Caller, public_url: str, 
     assert answer.header("cross-origin-resource-policy") == "same-origin"
     assert answer.header("cross-origin-opener-policy") == ("same-origin" if https else None)
     assert answer.header("strict-transport-security") == ("max-age=63072000" if https else None)
-    assert "camera=()" in answer.header("permissions-policy")
-    assert path == "/robots.txt" or answer.header("cache-control") == "no-store"
+    if path != "/robots.txt":
+        assert "camera=()" in answer.header("permissions-policy")
+        assert answer.header("cache-control") == "no-store"
 
 
 @pytest.mark.parametrize("path", ["/s/aaaaaaaaaaaaaaaa", "/o", f"{V}/", f"{V}/expired"])

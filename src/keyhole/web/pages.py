@@ -32,6 +32,9 @@ _OFF = (
     "geolocation", "gyroscope", "hid", "idle-detection", "magnetometer", "microphone", "midi", "payment",
     "picture-in-picture", "publickey-credentials-get", "screen-wake-lock", "serial", "usb", "xr-spatial-tracking",
 )  # fmt: skip
+_NOTHING = ", ".join(f"{feature}=()" for feature in _OFF)
+"""The Permissions-Policy of documents. On anything else it would be bytes that nobody reads."""
+
 _ALWAYS = {
     "referrer-policy": "no-referrer",
     "x-content-type-options": "nosniff",
@@ -189,7 +192,6 @@ class Guarded:
         self._headers = {
             "cache-control": "no-store",
             "content-security-policy": _CSP + settings.framing,
-            "permissions-policy": ", ".join(f"{feature}=()" for feature in _OFF),
             **_ALWAYS,
             **(_OVER_HTTPS if settings.https else {}),
         }
@@ -203,6 +205,8 @@ class Guarded:
                 headers = MutableHeaders(scope=message)
                 for name, value in self._headers.items():
                     headers.setdefault(name, value)
+                if headers.get("content-type", "").startswith("text/html"):
+                    headers.setdefault("permissions-policy", _NOTHING)
             elif scope["method"] == "HEAD":
                 message = {**message, "body": b""}
             await begun(message)
