@@ -103,11 +103,12 @@ class Desk(KeyDesk, RoleDesk, TrailDesk, AuditDesk):
     def _within_policy(self, subject: Subject, order: ShareOrder, client: Client) -> ShareOrder:
         """*order* with the administrator's bounds, for whoever may give what it names; Refused when it breaks them."""
         actions = (Action.SHARE, *sorted(ALLOWS[order.kind]))
-        whole = (Resource.whole(order.archive),)
-        if order.patient is not None or order.priors is Priors.FUTURE:
-            self._demand(subject, actions, whole, client, divisible=order.priors is not Priors.FUTURE)
-        else:
+        if order.priors is Priors.FUTURE:  # whatever comes: only who may share everything gives that
+            self._demand(subject, actions, (Resource.whole(order.archive),), client)
+        if order.patient is None:
             self._demand(subject, actions, named(order), client)
+        else:
+            self._demand_somewhere(subject, actions, order.archive, client)
         return self.policy.applied(order, roles_of(subject))
 
     async def _resolved(

@@ -55,20 +55,11 @@ class Office:
     now: Callable[[], datetime]
 
     def _demand(
-        self,
-        subject: Subject,
-        actions: Iterable[Action],
-        resources: Iterable[Resource],
-        client: Client,
-        *,
-        divisible: bool = False,
+        self, subject: Subject, actions: Iterable[Action], resources: Iterable[Resource], client: Client
     ) -> None:
-        """Raise :class:`NotAllowed` unless *subject* may do all *actions* to all *resources*.
-
-        *divisible*: to a part of each is enough.
-        """
+        """Raise :class:`NotAllowed` unless *subject* may do all *actions* to all *resources*."""
         grants, now, actions = self._grants(subject), self.now(), tuple(actions)
-        for ask in (Ask(action, resource, divisible=divisible) for resource in resources for action in actions):
+        for ask in (Ask(action, resource) for resource in resources for action in actions):
             match decide(ask, subject, grants, now):
                 case Allow():
                     continue
@@ -76,6 +67,13 @@ class Office:
                     self._refuse(subject, reason, ask.action, ask.resource, client)
                     hint = "ask an administrator for the right to"
                     raise NotAllowed(reason, f"you may not {ask.action} {ask.resource}", hint)
+
+    def _demand_somewhere(self, subject: Subject, actions: Iterable[Action], archive: str, client: Client) -> None:
+        """Raise :class:`NotAllowed` unless in *archive* there is something to which *subject* may do each of *actions*."""
+        grants, now, whole = self._grants(subject), self.now(), Resource.whole(archive)
+        for action in actions:
+            if scope(action, subject, grants, now).within(whole).empty:
+                self._demand(subject, (action,), (whole,), client)
 
     def _demand_everywhere(self, subject: Subject, action: Action, client: Client) -> None:
         self._demand(subject, (action,), map(Resource.whole, self.archives), client)
