@@ -69,7 +69,7 @@ class Office:
                     raise NotAllowed(reason, f"you may not {ask.action} {ask.resource}", hint)
 
     def _demand_somewhere(self, subject: Subject, actions: Iterable[Action], archive: str, client: Client) -> None:
-        """Raise :class:`NotAllowed` unless in *archive* there is something to which *subject* may do each of *actions*."""
+        """Raise :class:`NotAllowed` unless *subject* may do each of *actions* to something in *archive*."""
         grants, now, whole = self._grants(subject), self.now(), Resource.whole(archive)
         for action in actions:
             if scope(action, subject, grants, now).within(whole).empty:

@@ -122,6 +122,13 @@ async def test_a_body_of_another_type_is_not_guessed_at(sharer: Client) -> None:
         pytest.param({"series": "5.5"}, (404, "not-found"), id="an unknown series"),
         pytest.param({"archive": "elsewhere"}, (404, "not-found"), id="an unknown archive"),
         pytest.param({"for": "31d"}, (422, "refused"), id="longer than configured"),
+        pytest.param({"terms": True}, (422, "refused"), id="terms that there are not"),
+        pytest.param({"mail_code": True}, (422, "refused"), id="a code that is mailed to nobody"),
+        pytest.param({"mail_to": "x@y@z"}, (422, "refused"), id="an address that is none"),
+        pytest.param({"language": "tlh"}, (422, "refused"), id="a language that nobody speaks"),
+        pytest.param({"passcode": "12345678"}, (422, "refused"), id="a passcode that would be guessed first"),
+        pytest.param({"birth_date": True}, (422, "refused"), id="a birth date that is none"),
+        pytest.param({"max_visits": 1}, (422, "conditions-needed"), id="openings that anybody can use up"),
         pytest.param({"not_before": "2026-03-09T12:00:00Z"}, (422, "refused"), id="over before it begins"),
     ],
 )
