@@ -167,7 +167,11 @@ def _standing(share: Share, now: datetime) -> str:
     left = None if share.max_visits is None else share.max_visits - share.visits
     openings = "" if left is None else f", {speech.plural(left, 'opening')} left"
     words = state(share, now).replace("-", " ")
-    return f"share:{share.id} is {words}, ends {speech.time(share.expires_at)} UTC{openings}"
+    asks = f", asks for {', '.join(share.conditions.names)}" if share.conditions else ""
+    told = f"share:{share.id} is {words}, ends {speech.time(share.expires_at)} UTC{openings}{asks}"
+    if share.locked_at is None:
+        return told
+    return f"{told}; too many answers were wrong: keyhole renew {share.id} --new-link"
 
 
 async def _of_bearer(judge: Judge, sent: Sent, text: str) -> Judgement:
