@@ -53,6 +53,7 @@ def test_the_built_wheel_is_what_is_tested_where_one_was_built_for_that() -> Non
 
 
 _NAMED_OTHERWISE = {
+    "argon2-cffi": "argon2",
     "prometheus-client": "prometheus_client",
     "python-dotenv": "dotenv",
     "pyyaml": "yaml",
