@@ -147,9 +147,9 @@ def _end(desk: Desk, length: timedelta | None) -> datetime:
 def _recipients(said: Sequence[str], mail_to: str | None) -> list[tuple[str | None, str | None]]:
     """Name and address of each recipient; one without either when nobody is named."""
     named = [asking.recipient(each) for each in said]
-    if mail_to is not None and (len(named) > 1 or any(address for _, address in named)):
+    if mail_to is not None and (len(named) > 1 or any(address is not None for _, address in named)):
         raise Refused("each recipient has an address of their own", "for example --recipient 'Name <address>'")
-    return [(name, address or mail_to) for name, address in named] or [(None, mail_to)]
+    return [(name, mail_to if address is None else address) for name, address in named] or [(None, mail_to)]
 
 
 def _patient(studies: Sequence[str], patient: str | None, issuer: str | None) -> AskedPatient | None:
