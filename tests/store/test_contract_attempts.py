@@ -285,7 +285,10 @@ async def test_a_wrong_answer_to_the_link_before_locks_nothing(store: Store) -> 
     assert await failed(store, one, most=1) == renewed
     assert await tried(store, one, most=1) is Reason.WITHDRAWN
     assert renewed is not None
-    assert isinstance(await tried(store, renewed, most=1), Share)
+    taken = await tried(store, renewed, most=1)
+    assert isinstance(taken, Share)
+    assert await failed(store, one, most=1) == taken, "what is under way with the new link may yet be right"
+    assert isinstance(await right(store, renewed), Share)
 
 
 async def test_while_all_that_are_left_are_under_way_there_are_too_many(store: Store) -> None:
