@@ -102,12 +102,14 @@ class Keyhole:
         visits: int | None = None,
         series: str | None = None,
         download: bool = False,
+        pictures: bool = False,
     ) -> str:
         """Share *studies*, or one *series* of one study; the link."""
         words = ["share", *studies, "--for", f"{days}d"]
         words += ["--visits", str(visits), "--force"] if visits else []
         words += ["--series", series] if series else []
         words += ["--download"] if download else []
+        words += ["--pictures"] if pictures else []
         link = self.run(*words).stdout.strip()
         assert re.fullmatch(rf"{re.escape(self.public_url)}/s/[a-z2-7]{{16}}#[a-z2-7]{{35}}", link), link
         self.secrets.add(link.partition("#")[2])

@@ -37,7 +37,7 @@ export class Gestures {
   }
 
   press(event) {
-    if (event.button) return;
+    if (event.button || event.target.closest("button")) return;
     this.stage.setPointerCapture(event.pointerId);
     this.stage.focus({ preventScroll: true });
     this.down.set(event.pointerId, this.place(event));
