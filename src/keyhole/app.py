@@ -266,7 +266,7 @@ class Process:
 
     def _wire(self, base: Base, current: Current, identity: Identity, streams: Streams) -> None:
         settings = self._settings
-        openings = _openings(settings, base, current, identity)
+        openings = _openings(settings, base, current, identity, self._metrics)
         gateway = Gateway(
             understanding=_understanding(base, settings),
             identity=identity,
@@ -307,7 +307,7 @@ class Process:
         self._apps = {name: Quiet(Counted(app, name, self._metrics), name) for name, app in apps.items()}
 
 
-def _openings(settings: Settings, base: Base, current: Current, identity: Identity) -> Openings:
+def _openings(settings: Settings, base: Base, current: Current, identity: Identity, metrics: Metrics) -> Openings:
     ring, find, ledger = base.desk.ring, base.finder.studies, base.ledger
     return Openings(
         store=base.store,
@@ -317,7 +317,14 @@ def _openings(settings: Settings, base: Base, current: Current, identity: Identi
         find=find,
         find_series=base.finder.series,
         identify=identity.visit,
-        attempts=Attempts(store=base.store, ring=ring, now=now, asking=asking(settings), passcodes=base.passcodes),
+        attempts=Attempts(
+            store=base.store,
+            ring=ring,
+            now=now,
+            noted=metrics.answered,
+            asking=asking(settings),
+            passcodes=base.passcodes,
+        ),
         refresh=Growth(shares=base.store, find=find, ring=ring, ledger=ledger, now=now).grown,
         now=now,
     )

@@ -117,6 +117,8 @@ class Gate:
     """The archives that are Orthanc, by their REST API."""
 
     asking: Asking = field(default_factory=lambda: Asking(mail=True))
+    answers: list[str] = field(default_factory=list)
+    """What became of each set of answers."""
     pauses: list[float] = field(default_factory=list)
     """How long somebody was kept waiting each time, in seconds."""
 
@@ -152,7 +154,14 @@ class Gate:
             find=self.finder.studies,
             find_series=self.finder.series,
             identify=self.identity.visit,
-            attempts=Attempts(store=self.store, ring=self.ring, now=self.clock, asking=self.asking, pause=self.pause),
+            attempts=Attempts(
+                store=self.store,
+                ring=self.ring,
+                now=self.clock,
+                noted=self.answers.append,
+                asking=self.asking,
+                pause=self.pause,
+            ),
             now=self.clock,
         )
         self.desk = Desk(

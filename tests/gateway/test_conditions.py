@@ -157,6 +157,7 @@ class TestAnswering:
             assert isinstance(await person.answer(), Opened)
         assert await person.answer() == Wait(timedelta(seconds=6))
         assert (await kept(gate, person.link)).attempts == 20
+        assert gate.answers == ["right"] * 20 + ["refused"]
         gate.after(timedelta(seconds=6))
         assert isinstance(await person.answer(), Opened)
         for number in range(300):
@@ -164,6 +165,7 @@ class TestAnswering:
             assert isinstance(await crowd.answer(), Opened)
         assert 0 < len(gate.pauses) < 120
         assert max(gate.pauses) <= 2
+        assert gate.answers.count("slowed") == len(gate.pauses)
 
     async def test_without_a_trail_is_a_wrong_answer_at_worst(self, gate: Gate) -> None:
         person = await somebody(gate, "passcode")

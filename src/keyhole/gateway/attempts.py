@@ -50,11 +50,15 @@ class Store(Visits, Limits, Codes, Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempts:
-    """One per process. Raises StoreFailed; an attempt that this leaves under way counts as a wrong one."""
+    """One per process. Raises StoreFailed; an attempt that this leaves under way counts as a wrong one.
+
+    ``noted`` is told what became of each set of answers: ``right``, ``wrong``, ``slowed`` or ``refused``.
+    """
 
     store: Store
     ring: Ring
     now: Callable[[], datetime]
+    noted: Callable[[str], None]
     asking: Asking = Asking()
     passcodes: Passcodes = field(default_factory=Passcodes)
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep
@@ -75,9 +79,13 @@ class Attempts:
         mine, everybodys = limits.answers_from(self.ring, client.address), limits.answers_from_all(self.ring)
         waits = await self.store.take((mine, everybodys), self.now())
         if everybodys.name in waits and mine.name not in waits:
+            self.noted("slowed")
             await self.pause(min(waits[everybodys.name], SLOWEST).total_seconds())
             waits = await self.store.take((mine,), self.now())
-        return Wait(waits[mine.name]) if mine.name in waits else None
+        if mine.name not in waits:
+            return None
+        self.noted("refused")
+        return Wait(waits[mine.name])
 
     async def take_up(self, share: Share, answers: Answers, client: Client) -> Answered | Wrong | Reason:
         """Count an attempt, then check *answers*: that they are right, that they are not, or why nothing was counted.
@@ -88,13 +96,16 @@ class Attempts:
         most, now = self.asking.wrong_answers, self.now()
         taken = await self.store.begin_attempt(share.id, share.generation, most, now, *self._lock(share, client, now))
         if isinstance(taken, Reason):
+            self.noted("refused")
             return taken
         if await self._right(taken, answers, code):
+            self.noted("right")
             return Answered(taken.conditions, None if code is None else code.nonce)
         return await self.wrong(taken, client)
 
     async def wrong(self, share: Share, client: Client) -> Wrong:
         """Record that an attempt at *share* was wrong, and lock it after the last."""
+        self.noted("wrong")
         most, now = self.asking.wrong_answers, self.now()
         refusal = replace(_record(share, Event.REFUSAL, client, now), reason=Reason.WRONG_ANSWER)
         lock = self._lock(share, client, now)

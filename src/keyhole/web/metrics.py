@@ -62,6 +62,12 @@ class Metrics:
             ("outcome",),
             registry=self._registry,
         )
+        self.answers = Counter(
+            "keyhole_answers",
+            "Answers to what links ask: right, wrong, slowed while everybody answers too often, or refused",
+            ("outcome",),
+            registry=self._registry,
+        )
         self.archive_seconds = Histogram(
             "keyhole_archive_seconds",
             "Time until an archive began to answer",
@@ -77,6 +83,10 @@ class Metrics:
     def typed(self, outcome: str) -> None:
         """Count a code for paper that somebody typed."""
         self.paper.labels(outcome).inc()
+
+    def answered(self, outcome: str) -> None:
+        """Count an answer to what a link asks."""
+        self.answers.labels(outcome).inc()
 
     def recorded(self, records: Iterable[Record]) -> None:
         """Count what has been written on the trail."""
