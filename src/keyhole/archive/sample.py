@@ -78,7 +78,7 @@ class _Study:
 
 
 _PHANTOM, _REPORT = "phantom", "report"
-_ALICE = _Person("DEMO-0001", "DEMO^ALICE", "19700101", "F")
+_ALICE = _Person("DEMO-0001", "DEMO^ALICE", "19720314", "F")
 _BOB = _Person("DEMO-0002", "DEMO^BOB", "19550615", "M")
 _CAROL = _Person("DEMO-0003", "DEMO^CAROL", "19881224", "F")
 
