@@ -54,6 +54,8 @@ export function answers() {
   return first ? null : sent;
 }
 
+form?.addEventListener("input", (event) => event.target.removeAttribute("aria-invalid"));
+
 function mark(place, wrong) {
   for (const each of place.querySelectorAll("input, select")) {
     if (wrong) each.setAttribute("aria-invalid", "true");
@@ -95,6 +97,7 @@ export function mailsCodes(send) {
     if (!answer) return;
     if (answer.problem) return say(answer.problem === "too-many" ? "too-many" : "mail-trouble");
     button.textContent = button.dataset.another;
+    button.classList.add("plain");
     sent.textContent = sent.dataset.text;
     enterCode();
   });
