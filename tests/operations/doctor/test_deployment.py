@@ -41,7 +41,12 @@ def told(tmp_path: Path, **more: str) -> dict[str, str]:
 
 
 def test_as_it_comes_only_the_landing_is_noted(tmp_path: Path) -> None:
-    assert told(tmp_path) == {"plugin-creation": "note", "plugin-anonymous": "ok", "plugin-validity": "ok"}
+    assert told(tmp_path) == {
+        "plugin-creation": "note",
+        "plugin-conditions": "ok",
+        "plugin-anonymous": "ok",
+        "plugin-validity": "ok",
+    }
     (found, *_) = plugin(set_to(tmp_path), NOW)
     assert "any study of it, for 7 days at most" in found.fact
 
@@ -56,6 +61,7 @@ def test_without_an_orthanc_nothing_is_told(tmp_path: Path) -> None:
     [
         ("CREATION", "off", "plugin-creation", "ok"),
         ("CREATION", "trusted", "plugin-creation", "warning"),
+        ("CONDITIONS", "none", "plugin-conditions", "note"),
         ("ANONYMOUS_ROLES", "uploader", "plugin-anonymous", "warning"),
         ("VALIDITY", "60", "plugin-validity", "warning"),
         ("VALIDITY", "0", "plugin-validity", "ok"),

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from keyhole.operations.doctor.finding import Finding, many, note, ok, warning
 from keyhole.settings import Settings
-from keyhole.sharing.token import Creation
+from keyhole.sharing.token import AsksFor, Creation
 
 _SOON = timedelta(days=30)
 _USUAL = 1
@@ -18,6 +18,7 @@ def plugin(settings: Settings, now: datetime) -> Iterator[Finding]:
     if not settings.every_caller():
         return
     yield from creation(settings)
+    yield from conditions(settings)
     yield from anonymous(settings)
     yield from validity(settings)
     yield from legacy(settings, now)
@@ -47,6 +48,22 @@ def creation(settings: Settings) -> Iterator[Finding]:
                     " only where writing is closed on the way to Orthanc",
                     "set creation to landing, or see that writing is closed: keyhole doctor --orthanc URL",
                 )
+
+
+def conditions(settings: Settings) -> Iterator[Finding]:
+    """What links ask that are made in Orthanc, for longer than minutes."""
+    for name, caller in settings.every_caller().items():
+        if caller.creation is Creation.OFF:
+            continue
+        if (caller.conditions or settings.plugin_conditions) is AsksFor.BIRTH_DATE:
+            yield ok("plugin-conditions", f"links made in Orthanc {name} ask the patient's birth date")
+        else:
+            yield note(
+                "plugin-conditions",
+                f"links made in Orthanc {name} ask nothing",
+                "whoever comes by such a link sees the images",
+                "set KEYHOLE_PLUGIN_CONDITIONS to birth-date",
+            )
 
 
 def anonymous(settings: Settings) -> Iterator[Finding]:
