@@ -177,6 +177,37 @@ class TestWhereThereIsADatabase:
         restored(here, file, "--replace")
         assert (listed(here)[once]["visits"], listed(here)[once]["max_visits"]) == (2, 2)
 
+    def test_what_recipients_must_show_and_how_often_they_were_wrong_stays(
+        self, environment: Path, backup: Path, here: Run, link: str
+    ) -> None:
+        change = "locked_at = 5, attempts = 5, tried_at = 4, terms = 1"
+        execute(environment / "keyhole.db", f"UPDATE shares SET {change} WHERE id = '{share_id(link)}'")
+        told = restored(here, backup, "--replace").err
+        for words in (
+            "was answered since: the attempts count",
+            "was locked since, and stays locked",
+            "asks for other conditions since: they stand",
+        ):
+            assert f"share {share_id(link)} {words}" in told
+        with closing(sqlite3.connect(environment / "keyhole.db")) as now:
+            assert now.execute("SELECT locked_at, attempts, tried_at, terms FROM shares").fetchall() == [(5, 5, 4, 1)]
+        assert events(here)[-3:-1] == ["restored", "share-locked"]
+
+    def test_mail_that_waits_in_the_backup_is_not_sent_and_that_is_told(
+        self, environment: Path, backup: Path, here: Run, link: str
+    ) -> None:
+        execute(
+            environment / "keyhole.db",
+            'INSERT INTO mails (id, share, generation, kind, "to", created_at, due_at, give_up_at, tries)'
+            f" VALUES ('m', '{share_id(link)}', 1, 'link', 'm@example.org', 1, 1, {4 * 10**15}, 0)",
+        )
+        file = backup.with_name("mailing")
+        here(["backup", str(file)], "")
+        assert "1 mail that waited in the backup will not be sent" in restored(here, file, "--replace").err
+        with closing(sqlite3.connect(environment / "keyhole.db")) as now:
+            assert now.execute("SELECT sent_at, failed_at > 1 FROM mails").fetchall() == [(None, 1)]
+        assert "1 mail not sent" in " ".join(here(["trail"], "").out.split())
+
     def test_a_key_that_was_revoked_since_stays_revoked(self, environment: Path, here: Run, elsewhere: Path) -> None:
         key = here(["key", "create", "viewer", "--role", "sharer"], "").out.split("_")[1]
         here(["backup", str(elsewhere / "b")], "")
