@@ -46,6 +46,11 @@ class Page:
     def picture(self) -> Image.Image:
         return self._page.render(scale=_SCALE).to_pil().convert("L")
 
+    def colours(self) -> set[tuple[int, ...]]:
+        """Those that more than a few dots have."""
+        picture = self._page.render(scale=_SCALE).to_pil().convert("RGB")
+        return {colour for count, colour in picture.getcolors(1 << 20) if count > 100}  # type: ignore[union-attr,misc]
+
     def overflows(self) -> bool:
         """Whether anything is printed in the outer 10 mm."""
         margin, picture = round(10 / 25.4 * 72 * _SCALE), self.picture()

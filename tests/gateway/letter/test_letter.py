@@ -12,6 +12,7 @@ from PIL import Image
 from keyhole.access.condition import NO_CONDITIONS, Conditions
 from keyhole.access.resource import Resource
 from keyhole.access.share import Share, ShareKind
+from keyhole.errors import Refused
 from keyhole.gateway.letter.content import Letterhead, Paper, letter
 from keyhole.gateway.letter.pdf import pdf
 from keyhole.gateway.letter.qr import Picture, qr_code
@@ -170,6 +171,30 @@ class TestHead:
         assert page.tagged
         assert page.picture().getpixel((200, 170)) != 255
         assert "Clinic" in page.text
+
+    def test_a_logo_needs_no_name(self) -> None:
+        svg = (
+            b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"><rect width="1" height="1" fill="#b00"/></svg>'
+        )
+        page = printed(head=Letterhead(logo=svg))
+        assert page.tagged
+        assert (0xBB, 0, 0) in page.colours()
+
+    def test_a_logo_that_cannot_be_drawn_is_left_out(self) -> None:
+        page = printed(head=Letterhead("Clinic", b"<svg>this is no picture"))
+        assert page.tagged
+        assert "Jörg Müller" in page.text
+
+    def test_its_colour_is_that_of_the_site(self) -> None:
+        assert printed(head=Letterhead(colour="#8a1538")).colours() - printed().colours() >= {(0x8A, 0x15, 0x38)}
+
+    def test_a_site_whose_name_no_font_can_draw_is_told(self) -> None:
+        with pytest.raises(Refused, match="no font"):
+            printed(head=Letterhead("\U00013000"))
+
+    def test_whom_to_ask_is_at_the_foot(self) -> None:
+        assert "Questions? +49 30 1234" in printed(head=Letterhead(contact="+49 30 1234")).text
+        assert "Questions" not in printed().text
 
     def test_without_a_name_there_is_none(self) -> None:
         assert printed(head=Letterhead()).text.startswith("Jörg Müller")

@@ -8,6 +8,7 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING
 
+from keyhole.errors import Refused
 from keyhole.gateway.letter.content import Letter, Letterhead, Paper
 from keyhole.gateway.letter.qr import Picture, qr_code
 
@@ -21,20 +22,23 @@ _COLOUR = "#14606b"
 def pdf(letter: Letter, paper: Paper, head: Letterhead) -> bytes:
     """*letter* as a PDF, in some milliseconds.
 
-    A name in a script that no font here can draw is left out: better nobody's name than boxes. Fonts of the machine
-    are used for what those inside lack.
+    A name in a script that no font here can draw is left out, and so is a logo that cannot be drawn: better none than
+    boxes. Fonts of the machine are used for what those inside lack. Refused when it is the rest that has none.
     """
     import typst  # noqa: PLC0415 - some MB that a process has no use for until it prints
 
-    try:
-        return _set(letter, paper, head)
-    except typst.TypstError:
-        if not letter.recipient:
-            raise
-    return _set(replace(letter, recipient=""), paper, head)
+    plain, bare = replace(letter, recipient=""), replace(head, logo=None)
+    for text, above in ((letter, head), (plain, head), (letter, bare), (plain, bare)):
+        try:
+            return _set(text, paper, above)
+        except typst.TypstError:
+            continue
+    raise Refused("no font on this machine can draw this letter", "install one for the script of the site's name")
 
 
 def _set(letter: Letter, paper: Paper, head: Letterhead) -> bytes:
+    import typst  # noqa: PLC0415 - as above
+
     content = {
         **asdict(letter),
         "paper": {Paper.A4: "a4", Paper.LETTER: "us-letter"}[paper],
@@ -43,13 +47,9 @@ def _set(letter: Letter, paper: Paper, head: Letterhead) -> bytes:
         "colour": head.colour or _COLOUR,
     }
     del content["link"]
-    import typst  # noqa: PLC0415 - as above
-
-    setting = {"letter": json.dumps(content)}
     template = resources.files("keyhole.gateway.letter").joinpath("letter.typ").read_bytes()
-    drawn = typst.Compiler(template, font_paths=_fonts(), sys_inputs=setting).compile(
-        format="pdf", pdf_standards="ua-1"
-    )
+    setter = typst.Compiler(template, font_paths=_fonts(), sys_inputs={"letter": json.dumps(content)})
+    drawn = setter.compile(format="pdf", pdf_standards="ua-1")
     if not isinstance(drawn, bytes):
         raise TypeError("a letter is one document")
     return drawn
