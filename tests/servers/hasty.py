@@ -17,7 +17,7 @@ from keyhole.serving.listeners import Apps
 from keyhole.settings import Settings
 
 HASTY = replace(
-    PACE, look=0.1, backoff=(timedelta(milliseconds=500),), claim=timedelta(seconds=5), patience=2.5, farewell=1.0
+    PACE, look=0.1, backoff=(timedelta(milliseconds=500),), claim=timedelta(seconds=5), patience=1.5, farewell=1.0
 )
 
 _START = f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r}); import {__name__} as h; h.start()"

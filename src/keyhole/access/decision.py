@@ -159,7 +159,7 @@ class Event(StrEnum):
     RING_CHANGED = "ring-changed"
     """The keys that links are derived from: rotated, prepared or pruned."""
     MAIL_SENT = "mail-sent"
-    """A mail with a link in it, before it is handed over."""
+    """A mail, each time before it is handed over to the mail server."""
     PROFILE_GIVEN = "profile-given"
     """What a user may do in Orthanc was told to it, which decides by that."""
     ROLES_CHANGED = "roles-changed"

@@ -48,6 +48,8 @@ _OIDC = """
 """
 _MAIL = """
 ## Mail
+
+[How to send links by mail](../how-to/mail.md).
 """
 _SHARING = """
 ## What recipients are asked for

@@ -323,7 +323,7 @@ async def test_a_claim_that_is_nearly_over_is_left_to_the_next(office: Office) -
 
     async def slow(records: Sequence[Record]) -> None:
         await append(records)
-        office.now += PACE.claim - timedelta(seconds=PACE.patience - 1)
+        office.now += PACE.claim - timedelta(seconds=2 * PACE.patience - 1)
 
     office.store.append = slow  # type: ignore[method-assign]
     async with office.running():

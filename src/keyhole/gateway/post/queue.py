@@ -50,8 +50,9 @@ class Pace:
     """How the queue is worked off: *at_once* mails at a time, and a look for more each *look* seconds.
 
     After each try the next comes *backoff* later, the last of which repeats, and up to a fifth more, so that not all
-    come back at once. A claim lasts *claim*; handing over takes *patience* seconds at most, and does not begin when the
-    claim would end before. Whoever stops waits *farewell* seconds for what is under way.
+    come back at once. A claim lasts *claim*; handing over takes *patience* seconds at most, and begins only while twice
+    as many are left of the claim: the rest is for settling it, and for clocks that differ. Whoever stops waits
+    *farewell* seconds for what is under way.
     """
 
     at_once: int = 4
@@ -154,7 +155,7 @@ class Queue:
         except KeyError:
             return replace(mail, failed_at=now, problem=dropped("the link's key is no longer in the key ring")), None
         await self.ledger.write(_record(Event.MAIL_SENT, mail, share, now))
-        if self.now() > until - timedelta(seconds=self.pace.patience):
+        if self.now() > until - 2 * timedelta(seconds=self.pace.patience):
             raise _ClaimLost
         try:
             await self.post.send(message)
