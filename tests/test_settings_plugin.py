@@ -110,6 +110,9 @@ def test_a_caller_is_an_archive_that_there_is(enough: dict[str, str], tmp_path: 
         ({"MAIL_FROM": "nobody"}, "KEYHOLE_MAIL_FROM is not an address such as Radiology <radiology@clinic.example>"),
         ({"MAIL_FROM": "a@b.example, c@d.example"}, "KEYHOLE_MAIL_FROM is not an address"),
         ({"MAIL_FROM": "A\nBcc: x <a@b.example>"}, "KEYHOLE_MAIL_FROM is not an address"),
+        ({"MAIL_FROM": "=?utf-8?q?x=0D=0ABcc:_x?= <a@b.example>"}, "KEYHOLE_MAIL_FROM is not an address"),
+        ({"MAIL_FROM": "Staff: a@b.example;"}, "KEYHOLE_MAIL_FROM is not an address"),
+        ({"MAIL_FROM": "Radiology <r@röntgen.example>"}, "KEYHOLE_MAIL_FROM is not an address"),
         ({"SMTP_USER": "k"}, "KEYHOLE_SMTP_PASSWORD and KEYHOLE_SMTP_USER are needed together"),
         (
             {"SMTP_HOST": "mail.example", "SMTP_USER": "k", "SMTP_PASSWORD": PASSWORD, "SMTP_SECURITY": "none"},

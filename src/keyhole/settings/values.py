@@ -292,11 +292,23 @@ def pairs(value: object) -> object:
 
 
 def mailbox(text: str) -> str:
-    """One mailbox, with a name or without (RFC 5322 section 3.4)."""
-    header = EmailPolicy().header_factory("From", text) if not re.search(r"[\x00-\x1f\x7f]", text) else None
-    if header is None or header.defects or len(header.addresses) != 1 or not header.addresses[0].domain:
-        raise ValueError("is not an address such as Radiology <radiology@clinic.example>")
-    return text
+    """One mailbox, with a name or without (RFC 5322 section 3.4); its domain in ASCII, as it stands in headers."""
+    if _is_mailbox(text):
+        return text
+    raise ValueError("is not an address such as Radiology <radiology@clinic.example>")
+
+
+def _is_mailbox(text: str) -> bool:
+    if re.search(r"[\x00-\x1f\x7f]|=\?", text):
+        return False
+    header = EmailPolicy().header_factory("From", text)
+    if header.defects or len(header.addresses) != 1 or header.groups[0].display_name is not None:
+        return False
+    spec = header.addresses[0].addr_spec
+    try:
+        return bool(spec.isascii() and address(spec))
+    except Refused:
+        return False
 
 
 def mail_address(text: str) -> str:

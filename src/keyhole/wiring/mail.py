@@ -57,5 +57,6 @@ def mail_queue(settings: Settings, store: Store, desk: Desk, pace: Pace = PACE) 
         writer=Writer(wording=wording, sender=settings.mail_from, reply_to=settings.mail_reply_to),
         post=server,
         now=desk.now,
+        domains=settings.mail_domains,
         pace=pace,
     )

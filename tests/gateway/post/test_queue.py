@@ -267,6 +267,18 @@ async def test_a_link_whose_key_has_left_the_ring_is_dropped(office: Office) -> 
     assert state(await office.kept(mail)) is MailState.DROPPED
 
 
+async def test_mail_goes_only_where_it_may_whatever_was_kept_before(office: Office) -> None:
+    office.queue = replace(office.queue, domains=frozenset({"praxis.example"}))
+    there, elsewhere = await office.link(), await office.link(mail_to="roe@evil.example")
+    broken = await office.link(mail_to="roe@praxis.example\r\nBcc: x@evil.example")
+    async with office.running():
+        await office.until(lambda: _is(office, there, MailState.SENT))
+        await office.until(lambda: _is(office, broken, MailState.FAILED))
+        await office.until(lambda: _is(office, elsewhere, MailState.FAILED))
+    [message] = office.sent
+    assert message["To"] == "roe@praxis.example"
+
+
 async def test_several_processes_send_each_mail_once(office: Office) -> None:
     for _ in range(100):
         await office.link()

@@ -18,10 +18,11 @@ from typing import Protocol
 from keyhole.access.decision import Event, Record
 from keyhole.access.mail import Mail, MailKind
 from keyhole.access.share import Share
-from keyhole.errors import MailFailed, MailRefused, StoreFailed
+from keyhole.errors import MailFailed, MailRefused, Refused, StoreFailed
 from keyhole.gateway import fault
 from keyhole.gateway.ledger import Ledger
 from keyhole.gateway.ports import Codes, Mails, Shares
+from keyhole.gateway.post.address import address
 from keyhole.gateway.post.fate import Beside, Drop, Later, Send, dropped, fate
 
 _SUBJECT = "keyhole"
@@ -72,13 +73,14 @@ PACE = Pace()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Queue:
-    """One per process that sends mail."""
+    """One per process that sends mail, to *domains* only when there are any."""
 
     store: Store
     ledger: Ledger
     writer: Writer
     post: Post
     now: Callable[[], datetime]
+    domains: frozenset[str] = frozenset()
     pace: Pace = PACE
 
     async def run(self) -> None:
@@ -150,6 +152,10 @@ class Queue:
         now = self.now()
         if now >= last:
             return _failed(mail, share, now, mail.problem or "it could not be sent in its time")
+        try:
+            address(mail.to, self.domains)
+        except Refused as refused:  # it may have been kept before the domains were set
+            return _failed(mail, share, now, refused.problem)
         try:
             message = self.writer.written(mail, share, now)
         except KeyError:
