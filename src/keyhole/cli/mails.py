@@ -11,6 +11,7 @@ from keyhole.access.mail import Mail
 from keyhole.cli import speech
 from keyhole.cli.session import operator, session, share_id
 from keyhole.cli.shares import Json, ShareArgument
+from keyhole.errors import Refused
 from keyhole.gateway.desk import Desk
 from keyhole.gateway.mailroom import Mailroom, NoMail
 from keyhole.gateway.post.fate import MailState, state
@@ -50,7 +51,19 @@ def mail(
         speech.say("the text to send in another way:")
         speech.give(sent)
         raise typer.Exit(1)
-    speech.say(f"the link of share {name} waits to be mailed to {sent.to}; see: keyhole mails {name}")
+    _say(sent)
+
+
+async def post(desk: Desk, name: str) -> None:
+    """Mail the link of a share whose link was printed, and say so, or why it was not mailed."""
+    try:
+        _say(await Mailroom(desk).send_link(operator(), name))
+    except Refused as problem:  # the share is made: the others that were ordered with it are to be made as well
+        speech.say(problem.problem, hint=f"send the link in another way; a text for it: keyhole mail {name} --copy")
+
+
+def _say(sent: Mail) -> None:
+    speech.say(f"the link of share {sent.share} waits to be mailed to {sent.to}; see: keyhole mails {sent.share}")
 
 
 async def _text(desk: Desk, name: str) -> str:

@@ -12,7 +12,7 @@ import typer
 
 from keyhole.access.secret import Secret
 from keyhole.access.share import Priors, Share, ShareKind
-from keyhole.cli import asking, speech
+from keyhole.cli import asking, mails, speech
 from keyhole.cli.asking import Asked
 from keyhole.cli.session import operator, session
 from keyhole.cli.shares import For, Json
@@ -76,6 +76,7 @@ def share(  # noqa: PLR0913, PLR0917 - what can be said about a share
     terms: asking.Terms = False,
     paper: asking.Paper = False,
     pictures: Annotated[bool, typer.Option("--pictures", help="Pictures only, in the built-in viewer.")] = False,
+    mail: Annotated[bool, typer.Option("--mail", help="Mail each link to its recipient.")] = False,
     download: Annotated[bool, typer.Option("--download", help="The files may be downloaded, too.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Count openings although nothing is asked.")] = False,
     as_json: Json = False,
@@ -89,6 +90,8 @@ def share(  # noqa: PLR0913, PLR0917 - what can be said about a share
     length = None if lasts is None else speech.duration("--for", lasts)
     names = _recipients(recipient or [], mail_to)
     whose = _patient(studies or [], patient, issuer)
+    if mail and not all(address for _, address in names):
+        raise Refused("a link is mailed to somebody", "say to whom: --mail-to ADDRESS")
     if visits is not None and visits < 1:
         raise Refused("a share needs at least one visit", "leave --visits out for no limit")
 
@@ -113,6 +116,8 @@ def share(  # noqa: PLR0913, PLR0917 - what can be said about a share
         for name, address in names:
             made = await _made(desk, replace(wanted, recipient=name, mail_to=address), asked)
             _tell(made, as_json=as_json, several=len(names) > 1)
+            if mail:
+                await mails.post(desk, made.share.id)
 
     session(context).at_desk(make)
 
