@@ -11,6 +11,7 @@ import pytest
 SPARED = {
     "aiosmtplib": "mail",
     "alembic": "a database that is behind",
+    "babel": "languages, once somebody reads one",
     "cryptography": "signed tokens",
     "joserfc": "signed tokens",
     "mako": "a database that is behind",
