@@ -313,3 +313,30 @@ async def test_a_database_of_the_version_before_tells_what_it_knows(
     assert told(tightened(tmp_path / "keyhole.db", older)) == {"withdrawn": ["a"], "counted": ["a"]}
     with raw(sqlite_url) as run:
         assert run("SELECT withdrawn_at, visits, terms FROM shares") == [(7, 3, 1)]
+
+
+@pytest.mark.e2e
+async def test_all_of_it_goes_from_one_database_to_the_other(
+    sqlite_url: str, postgresql_url: str, tmp_path: Path
+) -> None:
+    """As a restore on PostgreSQL does it."""
+    for address in (sqlite_url, postgresql_url):
+        migrate(address)
+    tries = {"attempts": 2, "passed": 1, "tried_at": NOW}
+    asked = replace(ASKED, mail_code=True)
+    async with inside(tmp_path / "keyhole.db") as store:
+        one = await added(store, conditions=asked, mail_to="m@example.org", paper=b"\0p" * 16, **tries)
+        sent = await mailed(store, one)
+        await store.take([bucket(at_once=1)], NOW)
+        mails = await store.mails(one.id)
+    with (
+        portable.transaction(parse_url(sqlite_url)) as source,
+        portable.transaction(parse_url(postgresql_url)) as target,
+    ):
+        portable.copy_rows(source, target, silent)
+    other = open_store(postgresql_url, SIGNING, tmp_path / "restored")
+    assert await other.share(one.id) == one
+    assert await other.mails(one.id) == mails
+    assert await other.left([bucket(at_once=1)], NOW) == {bucket().name: MINUTE}
+    assert isinstance(await right(other, one, Answered(asked, sent.nonce)), Share)
+    await other.close()

@@ -206,7 +206,10 @@ class RoleBooks(Protocol):
 
 
 class Generations(Protocol):
-    """The counter that every change of shares, visits, keys or roles increments in its own transaction."""
+    """The counter that every change of shares, visits, keys or roles increments in its own transaction.
+
+    Attempts that lock nothing, limits, codes and mails do not: no decision rests on them, and each is read anew.
+    """
 
     async def generation(self) -> int:
         """The generation now, read from the database."""

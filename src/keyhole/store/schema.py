@@ -216,4 +216,4 @@ generation = Table(
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("value", BigInteger, nullable=False),
 )
-"""One row, counting the changes of shares, visits, keys and roles."""
+"""One row, counting the changes of shares, visits, keys and roles; not attempts, which decide nothing by themselves."""
