@@ -171,6 +171,8 @@ async def test_the_document_needs_no_key_and_tells_of_every_route(stranger: Clie
         "/api/v1/shares",
         "/api/v1/shares/{share}",
         "/api/v1/shares/{share}/link",
+        "/api/v1/shares/{share}/qr",
+        "/api/v1/shares/{share}/letter",
         "/api/v1/shares/{share}/timeline",
         "/api/v1/shares/{share}/visits",
         "/api/v1/shares/{share}/mails",
