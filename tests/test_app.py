@@ -20,6 +20,7 @@ from keyhole.access.subject import Kind, Subject
 from keyhole.app import Process, now, open_desk, prepare
 from keyhole.errors import KeyholeError, Misconfigured, StoreFailed
 from keyhole.gateway.desk import Desk, NotAllowed, ShareOrder
+from keyhole.gateway.policy import Required
 from keyhole.settings import Settings
 from keyhole.store.migrations import Schema, check_schema
 from keyhole.store.trail import TrailQuery
@@ -42,7 +43,12 @@ def settings(tmp_path: Path, images: Path) -> Settings:
     data = tmp_path / "data"
     data.mkdir()
     return Settings(
-        archive=str(images), data=data, viewer=tmp_path / "viewer", public_url="http://127.0.0.1:8000", workers=2
+        archive=str(images),
+        data=data,
+        viewer=tmp_path / "viewer",
+        public_url="http://127.0.0.1:8000",
+        required_conditions=Required(),
+        workers=2,
     )
 
 
