@@ -72,6 +72,10 @@ def test_a_code_and_a_birth_date_are_typed_on_a_phone_without_a_script(
 ) -> None:
     letter = printed(hospital.server, hospital.share("--paper", "--birth-date", "--language", "de"), tmp_path)
     with person(browser, "de", PHONE, java_script_enabled=False) as one:
+        origins: list[str | None] = []
+        one.page.on(
+            "request", lambda sent: origins.append(sent.headers.get("origin")) if sent.method == "POST" else None
+        )
         one.page.goto(letter.address)
         one.page.get_by_label("Code aus Ihrem Brief").fill(letter.code.lower().replace("-", " "))
         one.page.get_by_role("button", name="Weiter").click()
@@ -79,6 +83,7 @@ def test_a_code_and_a_birth_date_are_typed_on_a_phone_without_a_script(
         one.page.get_by_role("button", name="Bilder öffnen").click()
         one.page.wait_for_url("**/v/*/")
         expect(one.page.locator("article")).to_be_visible()
+        assert origins == [hospital.server.public_url] * 2
         for seen in (letter.code, letter.code.replace("-", ""), letter.scanned.partition("#")[2]):
             assert seen not in one.page.url
 

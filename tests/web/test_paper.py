@@ -305,6 +305,18 @@ class TestStrangers:
         assert answer.status == 403
         assert not paper.noted
 
+    async def test_old_browsers_can_tell_that_a_form_is_ours(self, caller: Caller, paper: Paper) -> None:
+        # Without Sec-Fetch-Site there is the Origin, which a policy of no-referrer would make null.
+        _, code = await paper.share()
+        for answer in (
+            await caller.get("/c"),
+            await post(caller, "/c", {"code": UNKNOWN}),
+            await post(caller, "/c", typed(code)),
+        ):
+            assert answer.header("referrer-policy") == "same-origin"
+        assert (await post(caller, "/c", typed(code), {"origin": PUBLIC})).status == 200
+        assert (await post(caller, "/c", typed(code), {"origin": "null"})).status == 403
+
     async def test_unknown_and_powerless_codes_get_the_same_bytes(self, caller: Caller, paper: Paper) -> None:
         _, powerless = await paper.share(conditions=Conditions(terms=True))
         answers = []

@@ -29,6 +29,10 @@ from keyhole.web.reader import language_of
 from keyhole.web.words import Words
 
 PATH = "/c"
+_ORIGIN_TOLD = {"referrer-policy": "same-origin"}
+"""With ``no-referrer``, as elsewhere, browsers send forms with ``Origin: null`` (Fetch, "append a request Origin"), and
+one that sends no ``Sec-Fetch-Site`` could not be told from another site's. There is nothing here to hide from ourselves.
+"""
 
 _SAID: Mapping[str, Words] = {
     words.MISTYPED: Words(
@@ -82,7 +86,9 @@ class PaperPages:
 
     async def code_page(self, request: Request) -> Response:
         """Where the code is typed: the same bytes, in each language, for everybody."""
-        return self._page.answer(request)
+        answer = self._page.answer(request)
+        answer.headers.update(_ORIGIN_TOLD)
+        return answer
 
     async def look(self, request: Request) -> Response:
         """Tell whoever has the letter what is asked: as JSON, or as the form's second step."""
@@ -164,7 +170,9 @@ def _first(request: Request, word: str, typed: str) -> Response:
     """The form for the code, with what is wrong with it."""
     said, language = _SAID[word], language_of(request)
     wrong = Words(said.status, language.gettext(said.title), language.gettext(said.text))
-    return page(request, "paper.html", said.status, wrong=wrong, typed=typed)
+    answer = page(request, "paper.html", said.status, wrong=wrong, typed=typed)
+    answer.headers.update(_ORIGIN_TOLD)
+    return answer
 
 
 def _second(
@@ -174,7 +182,7 @@ def _second(
     language = language_of(request)
     reason = Reason.WRONG_ANSWER if isinstance(why, Wrong) else Reason.ANSWERS_NEEDED
     text, tag = ("", "") if look.terms is None else look.terms.text(language.tag)
-    return page(
+    answer = page(
         request,
         "paper_answers.html",
         200 if why is None else words.words(reason).status,
@@ -188,6 +196,8 @@ def _second(
         terms_text=text,
         terms_language=tag,
     )
+    answer.headers.update(_ORIGIN_TOLD)
+    return answer
 
 
 def _not_opened(request: Request, code: Secret, why: NotYet | Needed | Wrong | Wait | Deny) -> Response:
