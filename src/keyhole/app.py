@@ -35,6 +35,7 @@ from keyhole.gateway.ledger import Ledger
 from keyhole.gateway.openings import Openings
 from keyhole.gateway.orthanc_rest import Fetchers, OrthancFetcher
 from keyhole.gateway.passcode import Passcodes
+from keyhole.gateway.passcode_apart import Apart
 from keyhole.gateway.patients import Growth
 from keyhole.gateway.pep import Gateway
 from keyhole.gateway.ports import Trail
@@ -148,7 +149,9 @@ async def _base(
         finder = Finder(archives.sources, ledger, now)
         people = directory(settings, now, time.monotonic)
         stack.push_async_callback(people.close)
-        passcodes = Passcodes()
+        apart = Apart()
+        stack.callback(apart.close)
+        passcodes = Passcodes(apart=apart)
         desk = Desk(
             store=store,
             archives=archives.names,
