@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,9 @@ from tests.servers.keyhole import share_id
 
 NO_WEBGL = "HTMLCanvasElement.prototype.getContext = () => null"
 NO_COOKIES = "Object.defineProperty(navigator, 'cookieEnabled', {get: () => false})"
+LOGO = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 40 40"><circle cx="20" cy="20" r="18" fill="#8a1538"/></svg>'
+)
 BUDGET = 30_000
 """Bytes over the wire before the viewer."""
 
@@ -365,3 +369,25 @@ def test_who_wants_less_motion_sees_none(hospital: Hospital, browser: Browser) -
         busy = one.page.locator(".busy")
         expect(busy).to_be_visible()
         assert busy.evaluate("(element) => getComputedStyle(element, '::before').animationName") == "none"
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_a_sites_own_logo_and_colour_shut_nobody_out(browser: Browser, tmp_path: Path, language: str) -> None:
+    logo = tmp_path / "logo.svg"
+    logo.write_text(LOGO)
+    own = {"KEYHOLE_SITE_NAME": "Radiologie am Park", "KEYHOLE_SITE_COLOUR": "#8a1538", "KEYHOLE_SITE_LOGO": str(logo)}
+    with recipient.hospital(tmp_path / "own", **own) as hospital, person(browser, language, PHONE) as one:
+        complaints: list[str] = []
+        one.page.on("console", lambda message: complaints.append(message.text))
+        one.goes(hospital.share("--passcode", PASSCODE))
+        one.sees("ready")
+        expect(one.page.locator("header")).to_contain_text("Radiologie am Park")
+        assert one.page.locator("header img").evaluate("(image) => image.naturalWidth") > 0
+        one.page.emulate_media(color_scheme="light")
+        ground = one.page.locator("#open").evaluate("(button) => getComputedStyle(button).backgroundColor")
+        assert ground == "rgb(138, 21, 56)"
+        one.page.locator("#passcode").fill(PASSCODE)
+        one.opens()
+        one.visits()
+        one.looks_over("site")
+        assert complaints == []
