@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from keyhole.access.condition import Conditions
+from keyhole.access.decision import Deny, Reason
 from keyhole.access.share import ShareKind
 from keyhole.sharing.condition import Answers
 from tests.asgi import Answer, Caller
@@ -187,3 +188,15 @@ async def test_a_code_is_sent_by_post_alone(caller: Caller, memory: Memory, meth
     path, _ = await asked(memory)
     assert (await caller.call(method, f"{path}/codes")).status == 405
     assert memory.calls == []
+
+
+@pytest.mark.parametrize("reason", [Reason.MAIL_OFF, Reason.TERMS_OFF])
+@pytest.mark.parametrize("step", ["", "/visits", "/codes"])
+async def test_what_cannot_be_asked_here_is_an_answer_of_its_own(
+    caller: Caller, memory: Memory, monkeypatch: pytest.MonkeyPatch, reason: Reason, step: str
+) -> None:
+    path, secret = await asked(memory)
+    monkeypatch.setattr(memory, "_held", lambda *_: Deny(reason))
+    answer = await caller.post_json(path + step, {"secret": secret})
+    assert (answer.status, answer.json()["reason"]) == (503, str(reason))
+    assert answer.json()["title"] == "This link cannot be opened just now"

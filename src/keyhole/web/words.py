@@ -90,6 +90,22 @@ WORDS = MappingProxyType(
             _("Please check what you entered. Nothing has been opened."),
         ),
         Reason.TOO_MANY: Words(429, _("Too many tries"), _("Please wait some minutes, then try again.")),
+        Reason.MAIL_OFF: Words(
+            503,
+            _("This link cannot be opened just now"),
+            _(
+                "It asks for a code by e-mail, and this site sends no mail at the moment. Please tell whoever sent you "
+                "the link."
+            ),
+        ),
+        Reason.TERMS_OFF: Words(
+            503,
+            _("This link cannot be opened just now"),
+            _(
+                "It asks you to accept terms of use, and this site has none at the moment. Please tell whoever sent "
+                "you the link."
+            ),
+        ),
         Reason.CROSS_SITE: Words(
             403,
             _("This was not opened from here"),
