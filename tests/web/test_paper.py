@@ -239,6 +239,18 @@ class TestMailedCodes:
         assert (await post(caller, "/c/visits", answers)).status == 403
         assert (await post(caller, "/c/visits", answers, {"cookie": cookie})).status == 303
 
+    async def test_are_sent_to_programs_with_the_ticket(
+        self, caller: Caller, paper: Paper, asked: tuple[Share, Secret]
+    ) -> None:
+        share, code = asked
+        sent = await caller.post_json("/c/codes", {"code": code.reveal()})
+        assert (sent.status, sent.json()["mail_to"]) == (202, "m•••@example.org")
+        [mail] = await paper.gate.store.mails(share.id)
+        digits = condition.mail_code(paper.gate.ring, share.key_id, share.id, 1, mail.nonce or "")
+        answers = {"code": code.reveal(), "birth_date": "1960-04-17", "mail_code": digits}
+        assert (await caller.post_json("/c/visits", answers)).json()["needs"] == ["mail-code"]
+        assert (await caller.post_json("/c/visits", answers | {"ticket": sent.json()["ticket"]})).status == 201
+
     async def test_are_not_sent_where_nobody_asked_for_one(self, caller: Caller, paper: Paper) -> None:
         _, code = await paper.share()
         assert (await post(caller, "/c/codes", typed(code))).status == 404

@@ -31,7 +31,7 @@ from keyhole.web.words import Words
 PATH = "/c"
 _ORIGIN_TOLD = {"referrer-policy": "same-origin"}
 """With ``no-referrer``, as elsewhere, browsers send forms with ``Origin: null`` (Fetch, "append a request Origin"), and
-one that sends no ``Sec-Fetch-Site`` could not be told from another site's. There is nothing here to hide from ourselves.
+one that sends no ``Sec-Fetch-Site`` could not be told from another site's. Nothing here is to be hidden from ourselves.
 """
 
 _SAID: Mapping[str, Words] = {
