@@ -19,7 +19,7 @@ const NO_PICTURES = new Set([
 ]);
 
 const view = { zoom: 1, x: 0, y: 0 };
-let all = [], current = null; // the series
+let all = [], current = null, listing = new AbortController(); // the series
 let shown = null, bitmap = null, tall = 1, pumping = false, ahead = 1, timer = 0, present = false, ended = false;
 
 const say = (name, values = {}) => words[name].replace(/\{(\w+)\}/g, (_, key) => values[key]);
@@ -165,6 +165,8 @@ const shows = (series) => !NO_PICTURES.has(series.modality) && series.count !== 
 
 async function choose(series) {
   stop();
+  listing.abort();
+  listing = new AbortController();
   current = series;
   Object.assign(view, { zoom: 1, x: 0, y: 0 });
   for (const each of all) each.button.setAttribute("aria-current", each === series);
@@ -176,7 +178,7 @@ async function choose(series) {
   if (!shows(series)) return tell("document");
   tell("loading");
   try {
-    series.pictures ??= await rendering.found(series);
+    series.pictures ??= await rendering.found(series, "", listing.signal);
   } catch (refusal) {
     if (current === series) refuse(refusal, "unable");
     return;

@@ -41,11 +41,11 @@ export class Refused extends Error {
 }
 
 // The answer to a GET, tried again where that may help. `awaited` says whether anybody waits for it still.
-async function ask(path, accept, awaited) {
+async function ask(path, accept, awaited, signal) {
   for (let tries = 0; ; tries++) {
     let refusal = new Refused(0);
     try {
-      const answer = await fetch(`${root}dicom-web${path}`, { headers: { Accept: accept }, cache: "no-store" });
+      const answer = await fetch(`${root}dicom-web${path}`, { headers: { Accept: accept }, cache: "no-store", signal });
       if (answer.ok) return await (accept.startsWith("image") ? answer.blob() : answer.json());
       refusal = new Refused(answer.status);
     } catch { /* no answer, or half of one: as if the network were gone */ }
@@ -57,7 +57,7 @@ async function ask(path, accept, awaited) {
   }
 }
 
-export const search = (path) => ask(path, "application/dicom+json", () => true);
+export const search = (path, signal) => ask(path, "application/dicom+json", () => !signal?.aborted, signal);
 
 // What can wait does so here, a few at a time.
 export function later(work) {
@@ -79,9 +79,9 @@ function goOn() {
 }
 
 // The pictures of a series in their order: every frame is one.
-export async function found(series, paging = "") {
+export async function found(series, paging, signal) {
   const path = `/studies/${series.study}/series/${series.uid}/instances`;
-  const items = await search(`${path}?includefield=${WANTED}${paging}`);
+  const items = await search(`${path}?includefield=${WANTED}${paging}`, signal);
   items.sort((one, other) => (number(one, "00200013") ?? 0) - (number(other, "00200013") ?? 0));
   return items.flatMap((item) => pictures(series, `${path}/${first(item, "00080018")}`, item));
 }
