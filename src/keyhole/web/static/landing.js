@@ -80,6 +80,7 @@ async function open(path, content) {
     return location.replace(`/v/${said.visit}/`);
   }
   if (said.problem === "answers-needed") await look(); // the sender asks for more by now
+  if (said.tries_left === 0) return show("locked");
   if (form && correctable(said.problem)) return say(said.problem, said.tries_left);
   refuse(said);
 }
