@@ -15,6 +15,8 @@ export class Gestures {
   constructor(stage, view, does) {
     Object.assign(this, { stage, view, does, down: new Map(), gone: 0, turned: 0, tapped: null, moved: false });
     stage.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
+    // Or the browser takes a quick movement for a fling, and the next tap, on any button, for what ends it.
+    stage.addEventListener("touchmove", (event) => event.preventDefault(), { passive: false });
     stage.addEventListener("pointerdown", (event) => this.press(event));
     stage.addEventListener("pointermove", (event) => this.drag(event));
     for (const name of ["pointerup", "pointercancel"]) stage.addEventListener(name, (event) => this.release(event));
