@@ -14,6 +14,7 @@ from keyhole.access.decision import Deny, Event, Reason
 from keyhole.access.mail import MailKind
 from keyhole.access.share import Share, ShareChange, ShareKind
 from keyhole.errors import StoreFailed
+from keyhole.gateway import passcode
 from keyhole.gateway.attempts import Asking
 from keyhole.gateway.opening import CodeSent, Look, Needed, Opened, Wait, Wrong
 from keyhole.sharing import condition
@@ -166,6 +167,15 @@ class TestAnswering:
         assert 0 < len(gate.pauses) < 120
         assert max(gate.pauses) <= 2
         assert gate.answers.count("slowed") == len(gate.pauses)
+
+    async def test_is_put_off_while_too_many_passcodes_wait_to_be_hashed(
+        self, gate: Gate, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        person, born = await somebody(gate, "passcode"), await somebody(gate, "birth-date")
+        monkeypatch.setattr(passcode, "MOST_WAITING", 0)
+        assert await person.answer() == Wait(timedelta(seconds=2))
+        assert (await kept(gate, person.link)).attempts == 0
+        assert isinstance(await born.answer(), Opened)
 
     async def test_without_a_trail_is_a_wrong_answer_at_worst(self, gate: Gate) -> None:
         person = await somebody(gate, "passcode")

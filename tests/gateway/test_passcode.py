@@ -97,7 +97,7 @@ async def test_what_is_no_passcode_is_not_hashed_for_keeping() -> None:
         await Passcodes().hashed(Secret("short"))
 
 
-async def test_hashes_are_made_beside_the_event_loop_and_not_all_at_once() -> None:
+async def test_hashes_are_made_beside_the_event_loop_and_not_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     running, most, lock, here = 0, 0, threading.Lock(), threading.get_ident()
 
     class Slow:
@@ -113,5 +113,10 @@ async def test_hashes_are_made_beside_the_event_loop_and_not_all_at_once() -> No
             return True
 
     passcodes = Passcodes(Slow())  # type: ignore[arg-type]
-    assert all(await asyncio.gather(*(passcodes.right("kept", "correct horse") for _ in range(8))))
+    monkeypatch.setattr(passcode, "MOST_WAITING", 8)
+    asked = [asyncio.ensure_future(passcodes.right("kept", "correct horse")) for _ in range(8)]
+    await asyncio.sleep(0)
+    assert passcodes.full
+    assert all(await asyncio.gather(*asked))
     assert most == passcode.AT_ONCE
+    assert not passcodes.full

@@ -82,10 +82,13 @@ class Attempts:
             self.noted("slowed")
             await self.pause(min(waits[everybodys.name], SLOWEST).total_seconds())
             waits = await self.store.take((mine,), self.now())
-        if mine.name not in waits:
+        wait = waits.get(mine.name)
+        if wait is None and share.conditions.passcode is not None and self.passcodes.full:
+            wait = SLOWEST
+        if wait is None:
             return None
         self.noted("refused")
-        return Wait(waits[mine.name])
+        return Wait(wait)
 
     async def take_up(self, share: Share, answers: Answers, client: Client) -> Answered | Wrong | Reason:
         """Count an attempt, then check *answers*: that they are right, that they are not, or why nothing was counted.

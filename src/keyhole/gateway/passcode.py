@@ -22,6 +22,9 @@ from keyhole.sharing.condition import LONGEST_PASSCODE, SHORTEST_PASSCODE, norma
 AT_ONCE: Final = 1
 """Hashes that a process makes at a time: each takes 19 MiB and a whole core, and visitors wait for that core too."""
 
+MOST_WAITING: Final = 200
+"""Hashes that may wait for their turn, some seconds' worth: who comes then had better come again."""
+
 HASHER: Final = PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1, type=Type.ID)
 
 _NOBODYS: Final = "$argon2id$v=19$m=19456,t=2,p=1$MDEyMzQ1Njc4OTAxMjM0NQ$cXL3j/YIi1aao9LLBehz/LfWrNiPr0wCV9SzfEWIgDg"
@@ -63,6 +66,12 @@ class Passcodes:
         self._hasher = hasher
         self._apart = apart
         self._places = asyncio.Semaphore(AT_ONCE)
+        self._asked = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether so many wait that nobody should be added."""
+        return self._asked >= MOST_WAITING
 
     async def hashed(self, passcode: Secret) -> str:
         """What is kept of *passcode*, which :func:`check` let through or :func:`generate` made."""
@@ -75,8 +84,12 @@ class Passcodes:
     async def right(self, kept: str, shown: str) -> bool:
         """Whether *shown* is the passcode that is *kept*: after the same work, whatever was shown."""
         plain = normalised_passcode(shown)
-        async with self._places:
-            matches = await asyncio.to_thread(self._matches, kept, plain or "")
+        self._asked += 1
+        try:
+            async with self._places:
+                matches = await asyncio.to_thread(self._matches, kept, plain or "")
+        finally:
+            self._asked -= 1
         return matches and plain is not None
 
     def _matches(self, kept: str, plain: str) -> bool:
