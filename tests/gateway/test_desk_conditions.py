@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -14,7 +15,7 @@ from keyhole.access.mail import MailKind
 from keyhole.access.resource import Action, Resource
 from keyhole.access.secret import Secret
 from keyhole.access.share import PatientName, Priors, Share, ShareChange, ShareKind
-from keyhole.errors import ArchiveFailed, Refused
+from keyhole.errors import ArchiveFailed, Refused, StoreFailed
 from keyhole.gateway.desk import Desk, NotAllowed, NotFound, ShareOrder
 from keyhole.gateway.opening import Opened
 from keyhole.gateway.order import AskedPatient, Wishes
@@ -202,6 +203,19 @@ class TestChanging:
         second = await desk.change_share(SHARER, share.id, ShareChange(), wishes=Wishes(passcode=Secret("other words")))
         assert not await Passcodes().right(second.conditions.passcode or "", WORDS)
         assert isinstance(await tries(gate, second, passcode="other words", birth_date=BORN), Opened)
+
+    async def test_of_two_who_add_at_once_neither_takes_away_what_the_other_added(self, gate: Gate, desk: Desk) -> None:
+        share = await desk.create_share(SHARER, order())
+        asked = (PASSCODE, BIRTH_DATE, Wishes(terms=True), Wishes(passcode=Secret("other words")))
+        added = (
+            desk.change_share(SHARER, share.id, ShareChange(note=str(n)), wishes=each) for n, each in enumerate(asked)
+        )
+        done = await asyncio.gather(*added, return_exceptions=True)
+        won = [each for each in done if isinstance(each, Share)]
+        assert all(isinstance(each, StoreFailed) for each in done if not isinstance(each, Share))
+        kept = await desk.share(SHARER, share.id)
+        assert set(kept.conditions.names) == {name for each in won for name in each.conditions.names}
+        assert len(await gate.trail(Event.SHARE_CHANGED)) == len(won) >= 1
 
     @pytest.mark.parametrize(
         "wishes", [PASSCODE, BIRTH_DATE, Wishes(terms=True), Wishes(passcode=Secret(WORDS), paper=True)]

@@ -107,6 +107,18 @@ async def test_a_change_changes_what_it_names_of_a_recipient(
     assert await store.generation() == generation + 1
 
 
+async def test_conditions_are_replaced_only_while_they_are_those_that_were_meant(store: Store) -> None:
+    one = await added(store, conditions=Conditions(terms=True))
+    stale = ShareChange(conditions=ASKED, instead_of=NO_CONDITIONS, note="n")
+    with pytest.raises(StoreFailed):
+        await store.change_share(one.id, stale, record(Event.SHARE_CHANGED))
+    assert await store.share(one.id) == one
+    assert not [row for row in await store.trail(TrailQuery()) if row.record.event is Event.SHARE_CHANGED]
+    meant = replace(stale, instead_of=one.conditions)
+    changed = await store.change_share(one.id, meant, record(Event.SHARE_CHANGED))
+    assert changed == replace(one, conditions=ASKED, note="n")
+
+
 async def test_a_new_link_begins_the_counts_anew_and_has_no_code_for_paper(store: Store) -> None:
     tries = {"attempts": 5, "passed": 1, "tried_at": NOW, "locked_at": NOW}
     one = await added(store, conditions=ASKED, paper=b"p" * 32, **tries)

@@ -170,7 +170,8 @@ class ShareChange:
 
     ``more_visits`` raises the limit (a share without limit keeps none); ``new_link_key`` ends the present link and
     derives the next generation from that key, begins the count of attempts anew and opens the lock; ``withdrawn_at``
-    never moves an earlier withdrawal. ``conditions`` replace those before, as a whole, and ``paper`` the code for
+    never moves an earlier withdrawal. ``conditions`` replace those before, as a whole, when those are still
+    ``instead_of`` (of two who add some at once, neither takes away what the other added), and ``paper`` the code for
     paper: both are derived from the link's key, so that who makes a new link gives them anew or loses ``paper``.
     ``resources`` replace those before.
     """
@@ -183,6 +184,7 @@ class ShareChange:
     new_link_key: str | None = None
     withdrawn_at: datetime | None = None
     conditions: Conditions | None = None
+    instead_of: Conditions | None = None
     mail_to: str | None = None
     notify: str | None = None
     language: str | None = None

@@ -164,7 +164,7 @@ class Desk(KeyDesk, RoleDesk, TrailDesk, AuditDesk):
         if wishes.names:
             purpose = Purpose(share=share.id, key_id=key_id, resources=share.resources, reach=self._searches(subject))
             kept = await self._conditioning.kept(wishes, share.conditions, purpose, self.now().date())
-            change = replace(change, conditions=kept)
+            change = replace(change, conditions=kept, instead_of=share.conditions)
         if wishes.paper or (change.new_link_key is not None and share.paper is not None):
             generation = share.generation + (change.new_link_key is not None)
             change = replace(change, paper=paper_digest(self.ring, key_id, share.id, generation))

@@ -11,6 +11,7 @@ from keyhole.access.decision import Event, Reason, Record
 from keyhole.access.mail import MailCode
 from keyhole.access.resource import Resource
 from keyhole.access.share import Share, ShareChange, Visit
+from keyhole.errors import StoreFailed
 
 GIVEN_UP_AFTER = timedelta(minutes=1)
 """An attempt that has been under way for so long is never found right any more."""
@@ -20,7 +21,12 @@ _FROM_WHERE = ("address", "agent")
 
 
 def changed(share: Share, change: ShareChange) -> Share:
-    """*share* after *change*; an earlier withdrawal stands, and conditions end a token that would go around them."""
+    """*share* after *change*; an earlier withdrawal stands, and conditions end a token that would go around them.
+
+    StoreFailed when other conditions are to be replaced than those that the share has by now.
+    """
+    if change.instead_of not in (None, share.conditions):
+        raise StoreFailed("somebody else has changed what the link asks meanwhile")
     limit = share.max_visits
     conditions = share.conditions if change.conditions is None else change.conditions
     after = replace(
