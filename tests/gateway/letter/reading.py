@@ -51,6 +51,26 @@ class Page:
         picture = self._page.render(scale=_SCALE).to_pil().convert("RGB")
         return {colour for count, colour in picture.getcolors(1 << 20) if count > 100}  # type: ignore[union-attr,misc]
 
+    def collisions(self) -> list[tuple[str, str]]:
+        """Texts that are printed on one another."""
+        page = self._page.get_textpage()
+        boxes = [page.get_rect(number) for number in range(page.count_rects())]
+
+        def inner(box: tuple[float, ...]) -> tuple[float, ...]:
+            left, bottom, right, top = box
+            third = (top - bottom) / 3
+            return left + 1, bottom + third, right - 1, top - third
+
+        def meet(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+            return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+        return [
+            (page.get_text_bounded(*one), page.get_text_bounded(*other))
+            for number, one in enumerate(boxes)
+            for other in boxes[number + 1 :]
+            if meet(inner(one), inner(other))
+        ]
+
     def overflows(self) -> bool:
         """Whether anything is printed in the outer 10 mm."""
         margin, picture = round(10 / 25.4 * 72 * _SCALE), self.picture()

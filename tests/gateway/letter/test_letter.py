@@ -72,6 +72,20 @@ class TestEveryLetter:
         assert page.size == SIZES[paper]
         assert not page.overflows()
 
+    def test_has_room_for_everything_at_its_longest(self, tag: str, paper: Paper) -> None:
+        logo = (
+            b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 1"><rect width="9" height="1" fill="#b00"/></svg>'
+        )
+        head = Letterhead("Klinik für Radiologie " * 9, logo, contact="+49 30 1234 56 78, Montag bis Freitag " * 5)
+        share = replace(SHARE, recipient="W" * 1000, not_before=NOW + timedelta(days=1), max_visits=1)
+        page = printed(share, tag, paper, head, f"https://{'images.' * 8}example.org")
+        assert CODE in page.text
+        assert not page.overflows()
+        assert not page.collisions()
+
+    def test_prints_nothing_on_top_of_another(self, tag: str, paper: Paper) -> None:
+        assert not printed(tag=tag, paper=paper).collisions()
+
     def test_says_where_to_go_what_to_type_and_until_when(self, tag: str, paper: Paper) -> None:
         text = printed(tag=tag, paper=paper).text
         assert "images.example.org/c" in text

@@ -13,9 +13,10 @@ from keyhole.access.condition import ConditionName
 from keyhole.access.share import Share
 from keyhole.language import ENGLISH, Language
 
-_NAME_LONGEST = 160
+_NAME_LONGEST = 120
 """Characters of a recipient's name that have room."""
-_LONG_WORD = re.compile(r"(\S{24})(?=\S)")
+_LONG_WORD = re.compile(r"\S{31,}")
+_PIECE = re.compile(r"(.{8})(?=.)")
 _MAY_BREAK = "\N{ZERO WIDTH SPACE}"
 
 
@@ -101,10 +102,10 @@ def letter(share: Share, *, link: str, code: str, address: str, head: Letterhead
 
 
 def _name(recipient: str | None) -> str:
-    """One line that has room; what is one long word may be broken anywhere."""
+    """One text that has room; what no name is long enough to be in one word may be broken."""
     name = " ".join((recipient or "").split())
     short = name if len(name) <= _NAME_LONGEST else name[: _NAME_LONGEST - 1].rstrip() + "…"
-    return _LONG_WORD.sub(rf"\1{_MAY_BREAK}", short)
+    return _LONG_WORD.sub(lambda word: _PIECE.sub(rf"\1{_MAY_BREAK}", word[0]), short)
 
 
 def _asked(share: Share, speech: Language) -> list[str]:
