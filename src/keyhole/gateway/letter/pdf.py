@@ -20,7 +20,7 @@ _COLOUR = "#14606b"
 
 
 def pdf(letter: Letter, paper: Paper, head: Letterhead) -> bytes:
-    """*letter* as a PDF, in some milliseconds.
+    """*letter* as a PDF, in some tens of milliseconds.
 
     A name in a script that no font here can draw is left out, and so is a logo that cannot be drawn: better none than
     boxes. Fonts of the machine are used for what those inside lack. Refused when it is the rest that has none.
