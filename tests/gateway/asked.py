@@ -88,3 +88,18 @@ class Person:
 def other(digits: str) -> str:
     """Six digits that are not these."""
     return f"{(int(digits) + 1) % 10**6:06}"
+
+
+async def kept(gate: Gate, link: Share) -> Share:
+    """The share as it is kept now."""
+    found = await gate.store.share(link.id)
+    assert found is not None
+    return found
+
+
+async def somebody(gate: Gate, *names: str, **more: Any) -> Person:
+    """Somebody with a link that asks for *names*, who has a code where one is needed."""
+    person = Person(gate, await share(gate, *names, **more))
+    if "mail-code" in names:
+        assert isinstance(await person.ask_for_code(), CodeSent)
+    return person
