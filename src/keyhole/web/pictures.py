@@ -62,8 +62,6 @@ class PicturePages:
         match await self._openings.actions(visit, request.scope["headers"]):
             case Deny(reason):
                 return message(request, reason)
-            case actions if not PICTURES.fits(actions):
-                return message(request, words.NOT_FOUND)
             case actions:
                 texts = spoken(language_of(request))
                 return page(request, "pictures.html", texts=texts, more=OHIF.fits(actions))
