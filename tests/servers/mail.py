@@ -30,21 +30,6 @@ class Postbox:
     sessions: int = 0
     envelopes: list[Envelope] = field(default_factory=list)
 
-    async def handle_RCPT(self, _: SMTP, __: Session, envelope: Envelope, address: str, ___: Any) -> str:  # noqa: N802
-        self.sessions += 1
-        if self.to.startswith("250"):
-            envelope.rcpt_tos.append(address)
-        return self.to
-
-    async def handle_DATA(self, server: SMTP, _: Session, envelope: Envelope) -> str:  # noqa: N802
-        await asyncio.sleep(self.slow)
-        if self.drops:
-            server.transport.abort()
-            return "451 gone"
-        if self.answer.startswith("250"):
-            self.envelopes.append(envelope)
-        return self.answer
-
     @property
     def mails(self) -> list[EmailMessage]:
         """What was taken, read with the standard library's parser."""
@@ -56,10 +41,32 @@ class Postbox:
         return [mail for mail in self.mails if address in str(mail["To"])]
 
 
+@dataclass(frozen=True)
+class _Handler:
+    """What aiosmtpd calls. It looks at every attribute with each connection, so there is nothing here to work out."""
+
+    postbox: Postbox
+
+    async def handle_RCPT(self, _: SMTP, __: Session, envelope: Envelope, address: str, ___: Any) -> str:  # noqa: N802
+        self.postbox.sessions += 1
+        if self.postbox.to.startswith("250"):
+            envelope.rcpt_tos.append(address)
+        return self.postbox.to
+
+    async def handle_DATA(self, server: SMTP, _: Session, envelope: Envelope) -> str:  # noqa: N802
+        await asyncio.sleep(self.postbox.slow)
+        if self.postbox.drops:
+            server.transport.abort()
+            return "451 gone"
+        if self.postbox.answer.startswith("250"):
+            self.postbox.envelopes.append(envelope)
+        return self.postbox.answer
+
+
 @contextmanager
 def mail_server(postbox: Postbox, port: int | None = None, **options: Any) -> Iterator[int]:
     """Take mail into *postbox* at the port that is given back."""
-    controller = Controller(postbox, hostname="127.0.0.1", port=port or free_port(), **options)
+    controller = Controller(_Handler(postbox), hostname="127.0.0.1", port=port or free_port(), **options)
     controller.start()
     try:
         yield controller.port
