@@ -80,9 +80,7 @@ class Opening(BaseModel):
 
     visit: str
     at: datetime
-    ended_at: datetime | None = Field(
-        description="when its visitor or its sender ended it; null when nobody did"
-    )
+    ended_at: datetime | None = Field(description="when its visitor or its sender ended it; null when nobody did")
     address: str | None = Field(description="from where; null when unknown or erased")
     agent: str | None
     recipient: str | None = Field(description="whom the link was for")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal, Self
+from typing import Self
 
 from pydantic import BaseModel, Field
 
@@ -11,7 +11,7 @@ from keyhole.access.resource import Action
 from keyhole.access.share import ApiKey, Share, Visit
 from keyhole.gateway.audit_desk import OpenShare, WhoCan
 from keyhole.web.shapes import ArchiveName, Taken
-from keyhole.web.share_shapes import state
+from keyhole.web.share_shapes import State, state
 
 
 class WhoCanQuery(Taken):
@@ -46,7 +46,7 @@ class ReachingShare(BaseModel):
     """A share that reaches the study."""
 
     id: str
-    state: Literal["open", "not-yet", "expired", "withdrawn", "used-up"] = Field(
+    state: State = Field(
         description="whether it can be opened: what is used up still serves the visits that are running"
     )
     creator: str
