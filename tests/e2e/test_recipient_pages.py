@@ -140,6 +140,20 @@ def test_every_end_of_a_link_is_told_in_plain_words(links: dict[str, str], someb
         somebody.looks_over(name)
 
 
+def test_what_else_can_be_met_is_told_as_well(hospital: Hospital, somebody: Person) -> None:
+    page, public = somebody.page, hospital.server.public_url
+    for state, opened in {"wrong-secret": f"{public}/o#{'a' * 32}", "paste": f"{public}/o"}.items():
+        somebody.goes(opened)
+        somebody.sees(state)
+    # What is shown inside a page of another site, where no cookie stays: how it comes to that is in test_frames.py.
+    page.evaluate(
+        """for (const each of document.querySelectorAll("[data-state]"))
+            each.hidden = each.dataset.state !== "new-window";
+        document.getElementById("window").href = location.href;"""
+    )
+    somebody.looks_over("new-window")
+
+
 def in_a_month() -> str:
     return (datetime.now(UTC) + timedelta(days=30)).isoformat()
 
