@@ -18,7 +18,7 @@ from typing import IO, cast
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-_GIVES_WAY = 5
+_GIVES_WAY = 19
 """Steps by which the program is less urgent than what serves (nice(2))."""
 
 
