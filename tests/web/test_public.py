@@ -45,7 +45,7 @@ async def test_pages_hold_no_inline_script_or_style_and_nothing_of_others(caller
 @pytest.mark.parametrize("language", ["en", "fr", "de", "es"])
 @pytest.mark.parametrize("path", ["/s/aaaaaaaaaaaaaaaa", "/o", f"{V}/"])
 async def test_a_page_with_all_it_loads_is_far_under_30_kb(caller: Caller, path: str, language: str) -> None:
-    """The whole way, with what is said beside the bodies, is measured in tests/e2e/test_recipient_pages.py."""
+    """The whole way, with what is said beside the bodies, is measured in tests/e2e/test_recipient_access.py."""
     takes = {"accept-encoding": "gzip", "accept-language": language}
     page = await caller.get(path, {"accept-language": language})
     wanted = set(re.findall(r"(?:src|href)=\"(/static/[^\"]+)\"", page.text))
