@@ -40,6 +40,7 @@ def tarball(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         for name, content in PACKAGE.items():
             member = tarfile.TarInfo(name)
             member.size = len(content)
+            member.mode = 0o4777
             archive.addfile(member, io.BytesIO(content))
         for name in ("package/dist/../../outside.js", "/package/dist/absolute.js"):
             archive.addfile(tarfile.TarInfo(name))
@@ -61,6 +62,13 @@ def test_only_what_is_served_is_installed(tmp_path: Path, tarball: Path) -> None
     }
     found = {str(path.relative_to(tmp_path / "viewer" / FILES)) for path in (tmp_path / "viewer" / FILES).rglob("*.*")}
     assert {name.removesuffix(".br").removesuffix(".gz") for name in found} == set(manifest.files)
+
+
+def test_files_take_no_right_to_be_run_from_the_package(tmp_path: Path, tarball: Path) -> None:
+    install_viewer(tmp_path / "viewer", tarball=tarball)
+    files = [path for path in (tmp_path / "viewer" / FILES).rglob("*") if path.is_file()]
+    assert files
+    assert all(path.stat().st_mode & 0o7111 == 0 for path in files)
 
 
 def test_what_can_be_compressed_is_there_in_three_forms(tmp_path: Path, tarball: Path) -> None:

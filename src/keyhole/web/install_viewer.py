@@ -228,10 +228,18 @@ def _unpack(tarball: Path, target: Path, progress: Progress) -> list[str]:
             progress("unpacking", raw.tell(), total)
             name = member.name.removeprefix(_ROOT)
             if member.isreg() and member.name.startswith(_ROOT) and wanted(name):
-                member.name = name
-                archive.extract(member, target, filter="data")
+                _write(archive, member, target / name)
                 names.append(name)
     return names
+
+
+def _write(archive: tarfile.TarFile, member: tarfile.TarInfo, place: Path) -> None:
+    """Write what is in *member*, without its mode and owner: Python before 3.11.4 has no filter for that."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    content = archive.extractfile(member)
+    if content is not None:  # a regular file always has one
+        with content, place.open("wb") as file:
+            shutil.copyfileobj(content, file)
 
 
 def _compress(files: Path, names: Iterable[str], progress: Progress) -> dict[str, File]:
