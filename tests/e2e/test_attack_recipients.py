@@ -242,7 +242,7 @@ class TestMailedCodes:
     def test_who_has_the_link_cannot_say_to_whom_it_goes(self, site: Site) -> None:
         link = site.share("--no-passcode", "--mail-code", "--mail-to", "fifth@praxis.example")
         secret = link.partition("#")[2]
-        more = {
+        more: dict[str, Any] = {
             "mail_to": "thief@evil.example",
             "to": "thief@evil.example",
             "language": "de\r\nBcc: thief@evil.example",
