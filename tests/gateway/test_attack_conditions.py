@@ -11,15 +11,16 @@ from typing import Any
 
 import pytest
 
-from keyhole.access.decision import Event
+from keyhole.access.decision import Deny, Event, Reason
 from keyhole.access.share import Share
 from keyhole.sharing import condition
+from keyhole.sharing.condition import Answers
 from keyhole.web.pages import PublicPages
 from keyhole.web.public import public_app
 from keyhole.web.viewer import ViewerFiles
 from tests.asgi import Answer, Caller
 from tests.gateway.asked import BORN, PASSCODE, asking, other, share
-from tests.gateway.gate import PUBLIC, Gate
+from tests.gateway.gate import HERE, OPERATOR, PUBLIC, Gate
 from tests.web.openings import NoCodes
 
 
@@ -302,6 +303,28 @@ class TestTwoBrowsers:
         assert (await site.post(link, "/visits", mail_code="123456")).json()["needs"] == ["mail-code"]
         assert (await site.kept(link)).attempts == 0
         assert (await site.post(link, "/codes")).status == 202
+
+
+class TestOldLinks:
+    """Whoever has a link while its sender makes another."""
+
+    @pytest.mark.parametrize("asked", [(), ("passcode",)])
+    async def test_open_nothing_while_the_archive_is_asked_for_later_studies(
+        self, site: Site, asked: tuple[str, ...]
+    ) -> None:
+        link = await share(site.gate, *asked)
+        old = site.gate.secret(link)
+
+        async def grown(before: Share) -> Share:
+            """The share is read again when a study is added to it: by then it has another link."""
+            return await site.gate.desk.change_share(OPERATOR, before.id, site.gate.desk.new_link())
+
+        openings = replace(site.gate.openings, refresh=grown)
+        for passcode in (PASSCODE, "wrong horse"):
+            told = await openings.begin(link.id, old, Answers(passcode=passcode), HERE)
+            assert told == Deny(Reason.WITHDRAWN if passcode == PASSCODE else Reason.WRONG_SECRET)
+        after = await site.kept(link)
+        assert (after.generation, after.attempts, after.visits) == (2, 0, 0)
 
 
 class TestOtherWays:

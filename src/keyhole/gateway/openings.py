@@ -105,12 +105,12 @@ class Openings(Visiting):
         if refusal is not None:
             return refusal
         if not share.conditions:
-            return await self._begin(await self.refresh(share), None, client)
+            return await self._begin(await self._refreshed(share), None, client)
         waits = await self.attempts.permitted(share, answers, client)
         if waits is not None:
             self._refuse(Reason.ANSWERS_NEEDED if isinstance(waits, Needed) else Reason.TOO_MANY, client, share)
             return waits
-        share = await self.refresh(share)
+        share = await self._refreshed(share)
         match await self.attempts.take_up(share, answers, client):
             case Answered() as answered:
                 return await self._begin(share, answered, client)
@@ -186,6 +186,10 @@ class Openings(Visiting):
             return self._closed(share, counted, client)
         self.current.forget((share.id, visit.id))
         return Opened(visit, secret)
+
+    async def _refreshed(self, share: Share) -> Share:
+        """*share* as it is by now, and still by the link that was shown: a new one, made meanwhile, was not."""
+        return replace(await self.refresh(share), generation=share.generation)
 
     async def _held(self, share_id: str, shown: str, client: Client) -> Share | Deny:
         """The share, if *shown* is its secret. Unknown share and wrong secret are one answer, after the same work."""
