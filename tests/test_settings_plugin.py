@@ -109,6 +109,8 @@ def test_a_caller_is_an_archive_that_there_is(enough: dict[str, str], tmp_path: 
         ),
         ({"MAIL_FROM": "nobody"}, "KEYHOLE_MAIL_FROM is not an address such as Radiology <radiology@clinic.example>"),
         ({"MAIL_FROM": "a@b.example, c@d.example"}, "KEYHOLE_MAIL_FROM is not an address"),
+        ({"MAIL_FROM": "a@b.example, C <c@d.example>"}, "KEYHOLE_MAIL_FROM is not an address"),
+        ({"MAIL_FROM": "A <a@b.example>, C <c@d.example>"}, "KEYHOLE_MAIL_FROM is not an address"),
         ({"MAIL_FROM": "A\nBcc: x <a@b.example>"}, "KEYHOLE_MAIL_FROM is not an address"),
         ({"MAIL_FROM": "=?utf-8?q?x=0D=0ABcc:_x?= <a@b.example>"}, "KEYHOLE_MAIL_FROM is not an address"),
         ({"MAIL_FROM": "Staff: a@b.example;"}, "KEYHOLE_MAIL_FROM is not an address"),
@@ -124,6 +126,23 @@ def test_what_mail_needs_is_told(
     enough: dict[str, str], tmp_path: Path, given: dict[str, str], problem_told: str
 ) -> None:
     assert problem_told in problem(enough | {f"KEYHOLE_{name}": value for name, value in given.items()}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("given", "written"),
+    [
+        ("radiology@clinic.example", "radiology@clinic.example"),
+        ("Radiology <radiology@clinic.example>", "Radiology <radiology@clinic.example>"),
+        ("Radiology, Example Hospital <r@clinic.example>", '"Radiology, Example Hospital" <r@clinic.example>'),
+        ('"Radiology, Example Hospital" <r@clinic.example>', '"Radiology, Example Hospital" <r@clinic.example>'),
+        ("Dr. Röntgen (X-ray) <r@clinic.example>", '"Dr. Röntgen (X-ray)" <r@clinic.example>'),
+    ],
+)
+def test_a_name_that_mail_is_from_needs_no_quotes(
+    enough: dict[str, str], tmp_path: Path, given: str, written: str
+) -> None:
+    mail = {"KEYHOLE_SMTP_HOST": "mail.example", "KEYHOLE_MAIL_FROM": given}
+    assert load(enough | mail, tmp_path).mail_from == written
 
 
 def test_what_types_open_can_be_changed(enough: dict[str, str], tmp_path: Path) -> None:

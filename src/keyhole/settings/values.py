@@ -26,6 +26,7 @@ IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 _DURATION = re.compile(r"([0-9]{1,6})([dhm])")
 _UNITS = {"d": "days", "h": "hours", "m": "minutes"}
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?")
+_UNQUOTED = re.compile(r"\A([^\"\\<>@]*[^\"\\<>@ ]) *(<[^<>]+>)\Z")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
 _HOST = re.compile(r"[0-9a-z](?:[0-9a-z.-]*[0-9a-z])?")
@@ -292,9 +293,13 @@ def pairs(value: object) -> object:
 
 
 def mailbox(text: str) -> str:
-    """One mailbox, with a name or without (RFC 5322 section 3.4); its domain in ASCII, as it stands in headers."""
-    if _is_mailbox(text):
-        return text
+    """One mailbox, with a name or without (RFC 5322 section 3.4); its domain in ASCII, as it stands in headers.
+
+    A name that the RFC wants in quotes may do without them here: `Radiology, Example Hospital <…>`.
+    """
+    for written in (text, _UNQUOTED.sub(r'"\1" \2', text)):
+        if _is_mailbox(written):
+            return written
     raise ValueError("is not an address such as Radiology <radiology@clinic.example>")
 
 
