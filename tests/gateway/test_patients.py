@@ -230,6 +230,14 @@ class TestGrowing:
         assert row.detail["left_out"] == "2"
         assert BAD not in str(row)
 
+    async def test_nothing_is_added_where_the_birth_date_cannot_be_compared(self) -> None:
+        world = gate(**TWO_CLINICS)
+        share = await self.share(world)
+        digest = birth_date_digest(world.ring, share.key_id, share.id, BORN)
+        share = replace(share, conditions=Conditions(birth_date=digest), key_id="left the ring")
+        assert await self.growth(world).grown(share) is share
+        assert not await world.trail(Event.SHARE_CHANGED)
+
     async def test_the_visit_that_begins_sees_what_came_later(self) -> None:
         world = gate(**TWO_CLINICS)
         world.openings = replace(world.openings, refresh=self.growth(world).grown)

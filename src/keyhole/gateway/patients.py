@@ -23,6 +23,7 @@ from keyhole.gateway.order import MOST_RESOURCES, AskedPatient
 from keyhole.gateway.ports import Shares
 from keyhole.gateway.rewrite import text
 from keyhole.sharing import condition
+from keyhole.sharing.condition import Answers
 from keyhole.sharing.link import Ring
 
 Find = Callable[[str, Scope, bytes], Awaitable[list[dict[str, Any]]]]
@@ -153,10 +154,9 @@ class Growth:
         return await self.shares.change_share(share.id, change, record) or share
 
     def _agrees(self, share: Share, day: str | None) -> bool:
-        wanted = share.conditions.birth_date
-        if wanted is None:
+        if share.conditions.birth_date is None:
             return True
-        return day is not None and condition.birth_date_digest(self.ring, share.key_id, share.id, day) == wanted
+        return day is not None and condition.birth_date_right(share, Answers(birth_date=day), self.ring)
 
     def _record(
         self, share: Share, event: Event, detail: dict[str, str] | None = None, reason: Reason | None = None
