@@ -98,7 +98,7 @@ def test_the_birth_date_is_the_one_that_orthanc_tells(server: Keyhole) -> None:
     assert answered(server, share["link"], birth_date="1985-02-15").status == 403
     assert answered(server, share["link"], birth_date=BORN).status == 201
     refused = server.run("share", UNBORN, "--for", "7d", "--birth-date", fails=True)
-    assert f"study {UNBORN} has none that is whole" in refused.stderr
+    assert f"that of study {UNBORN} is missing, incomplete or a placeholder" in refused.stderr
     assert "1985" not in refused.stderr
 
 
@@ -146,5 +146,6 @@ def test_a_study_without_a_birth_date_gets_no_link_there_and_the_answer_says_why
     order = {"type": PAGE, "resources": [{"dicom-uid": UNBORN}]}
     status, told = plugin.ask("PUT", f"tokens/{PAGE}", order)
     assert status == 400
-    assert told["detail"] == f"the birth date cannot be asked for: study {UNBORN} has none that is whole"
+    why = f"that of study {UNBORN} is missing, incomplete or a placeholder"
+    assert told["detail"] == f"the birth date cannot be asked for: {why}"
     assert re.fullmatch("kht_.+", plugin.make(INSTANT, {"dicom-uid": UNBORN})["token"]), "links for minutes ask nothing"

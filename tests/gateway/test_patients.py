@@ -130,7 +130,7 @@ class TestBirthDates:
     )
     async def test_is_not_asked_where_it_proves_nothing_nor_ever_printed(self, born: str) -> None:
         world = gate(_1_2_1=("P1", "A", BORN), _1_2_2=("P1", "A", born))
-        with pytest.raises(Refused, match=f"study {SECOND} has none that is whole") as refused:
+        with pytest.raises(Refused, match=f"that of study {SECOND} is missing, incomplete or a placeholder") as refused:
             await patients(world).birth_date("main", EVERYTHING, [OK, SECOND], TODAY)
         assert refused.value.hint == "ask for a passcode instead: --passcode generate"
         said = f"{refused.value} {refused.value.hint}"

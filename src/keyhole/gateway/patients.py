@@ -69,7 +69,8 @@ class Patients:
         days = {text(item, _STUDY): _birth_date(item, today) for item in items}
         for study in dict.fromkeys(studies):
             if days.get(study) is None:
-                raise Refused(f"the birth date cannot be asked for: study {study} has none that is whole", _OTHERWISE)
+                why = f"that of study {study} is missing, incomplete or a placeholder"
+                raise Refused(f"the birth date cannot be asked for: {why}", _OTHERWISE)
         if len(set(days.values())) != 1:
             raise Refused("the birth date cannot be asked for: the studies do not have the same", _OTHERWISE)
         return next(iter(days.values())) or ""

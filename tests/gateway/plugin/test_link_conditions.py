@@ -98,7 +98,8 @@ async def test_a_study_without_a_usable_date_is_not_shared_and_says_why(
     here = world(born)
     with pytest.raises(Refused) as refused:
         await made(here)
-    assert refused.value.problem == f"the birth date cannot be asked for: study {OK} has none that is whole"
+    why = f"that of study {OK} is missing, incomplete or a placeholder"
+    assert refused.value.problem == f"the birth date cannot be asked for: {why}"
     assert "no birth date to ask for" in caplog.text
     assert OK not in caplog.text
     assert not await here.gate.store.shares()

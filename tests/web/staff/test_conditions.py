@@ -95,7 +95,8 @@ async def test_the_birth_date_is_asked_and_never_told(sharer: Client, world: Wor
 async def test_why_the_birth_date_cannot_be_asked_is_told_plainly(sharer: Client) -> None:
     answer = await sharer.ask("POST", SHARES, WEEK | {"birth_date": True})
     assert told(answer) == (422, "refused")
-    assert answer.json["detail"] == f"the birth date cannot be asked for: study {CT} has none that is whole"
+    why = f"that of study {CT} is missing, incomplete or a placeholder"
+    assert answer.json["detail"] == f"the birth date cannot be asked for: {why}"
 
 
 @pytest.mark.parametrize(
