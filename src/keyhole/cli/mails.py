@@ -90,7 +90,7 @@ def mails(
         speech.give_json(*map(SentMail.of, found))
         return
     if not found:
-        speech.say("no mail could not be sent" if failed else "nothing was mailed about this share")
+        speech.say("no mail has failed" if failed else "nothing was mailed about this share")
         return
     titles = ("SHARE", "STATE", "KIND", "TO", "MADE (UTC)", "SENT, OR NEXT (UTC)", "TRIES", "PROBLEM")
     speech.give_table(titles, map(_row, found), right=("TRIES",))
