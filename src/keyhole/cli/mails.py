@@ -14,7 +14,7 @@ from keyhole.cli.shares import Json, ShareArgument
 from keyhole.errors import Refused
 from keyhole.gateway.desk import Desk
 from keyhole.gateway.mailroom import Mailroom, NoMail
-from keyhole.gateway.post.fate import MailState, state
+from keyhole.gateway.post.fate import MailState, plain_problem, state
 from keyhole.web.share_shapes import SentMail
 
 
@@ -98,6 +98,5 @@ def mails(
 
 def _row(one: Mail) -> tuple[str, ...]:
     when = one.sent_at or (None if one.failed_at else one.due_at)
-    problem = (one.problem or "").removeprefix(f"{MailState.DROPPED}: ")
     made = speech.time(one.created_at)
-    return one.share, state(one), one.kind, one.to, made, speech.time(when), str(one.tries), problem
+    return one.share, state(one), one.kind, one.to, made, speech.time(when), str(one.tries), plain_problem(one)

@@ -13,8 +13,6 @@ from keyhole.access.share import Share
 from keyhole.gateway.post.rows import ENDS_SOON
 from keyhole.sharing import visit
 
-_DROPPED = "dropped: "
-
 _CLOSED = {
     Reason.WITHDRAWN: "the share was withdrawn",
     Reason.EXPIRED: "the share has ended",
@@ -36,6 +34,9 @@ class MailState(StrEnum):
     """Of no use any more before it could be sent."""
 
 
+_DROPPED = f"{MailState.DROPPED}: "
+
+
 def state(mail: Mail) -> MailState:
     """How far *mail* has come."""
     if mail.sent_at is not None:
@@ -48,6 +49,11 @@ def state(mail: Mail) -> MailState:
 def dropped(why: str) -> str:
     """The problem of a mail that is not sent, because of *why*."""
     return _DROPPED + why
+
+
+def plain_problem(mail: Mail) -> str:
+    """Why *mail* did not leave the last time, beside its state; empty for nothing."""
+    return (mail.problem or "").removeprefix(_DROPPED)
 
 
 def over(share: Share, now: datetime) -> str | None:
