@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated
@@ -38,7 +38,7 @@ class Made:
     """A share that was made, its link, and the passcode that was made for it."""
 
     share: Share
-    link: str
+    link: str = field(repr=False)
     passcode: Secret | None
     at: datetime
 

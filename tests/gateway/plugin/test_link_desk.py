@@ -91,6 +91,13 @@ async def test_it_is_on_the_trail_before_it_is_given_out() -> None:
     assert not await world.gate.store.shares()
 
 
+async def test_what_orthanc_is_answered_does_not_show_itself() -> None:
+    answer = await make(World())
+    assert answer.url is not None
+    assert answer.url.partition("#")[2] not in repr(answer)
+    assert answer.token not in repr(answer)
+
+
 async def test_an_instant_link_is_a_bearer_of_minutes_without_an_address() -> None:
     world = World()
     for kind in (INSTANT, DOWNLOAD):

@@ -100,6 +100,17 @@ class TestACode:
         assert code not in str(mail["Subject"]), "a locked phone shows subjects"
 
 
+@pytest.mark.parametrize("kind", [MailKind.LINK, MailKind.CODE])
+def test_neither_shows_itself_before_it_is_sent(kind: MailKind) -> None:
+    share = a_share(conditions=Conditions(mail_code=True))
+    words = a_writer().wording.words(all_mails(share)[kind], share)
+    secret = link(PUBLIC, share, RING).partition("#")[2]
+    code = mail_code(RING, share.key_id, share.id, share.generation, "nonce")
+    assert secret in words.address or words.code == code
+    assert secret not in repr(words)
+    assert code not in repr(words)
+
+
 @pytest.mark.parametrize("tag", LANGUAGES)
 @pytest.mark.parametrize("kind", MailKind)
 def test_link_and_code_are_never_in_one_mail_and_the_archive_in_none(kind: MailKind, tag: str) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -57,8 +57,8 @@ class LinkOrder(msgspec.Struct, rename="kebab", frozen=True):
 class Made:
     """What Orthanc is answered: both are secrets."""
 
-    token: str
-    url: str | None
+    token: str = field(repr=False)
+    url: str | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ code for it are never in the same one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from keyhole.access.condition import ConditionName
@@ -21,7 +21,7 @@ class Words:
     """A mail in the order in which it is read; what is empty is left out.
 
     ``address`` is the link, behind ``button`` and written out below ``beside``. ``facts`` are names and values;
-    ``command`` is what the sender may type.
+    ``command`` is what the sender may type. ``address`` and ``code`` are secrets.
     """
 
     language: str
@@ -32,8 +32,8 @@ class Words:
     facts: tuple[tuple[str, str], ...] = ()
     button: str = ""
     beside: str = ""
-    address: str = ""
-    code: str = ""
+    address: str = field(default="", repr=False)
+    code: str = field(default="", repr=False)
     asked: str = ""
     points: tuple[str, ...] = ()
     closing: tuple[str, ...] = ()
