@@ -34,6 +34,18 @@ def test_a_letter_is_written_for_its_owner_alone(here: Run, link: str, tmp_path:
     assert scanned(page.picture()).text == link
 
 
+def test_a_file_that_others_could_read_is_its_owners_alone_once_a_link_is_in_it(
+    here: Run, link: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "letter.pdf"
+    file.write_text("of last week")
+    file.chmod(0o644)
+    share = link.partition("#")[0].rpartition("/")[2]
+    assert here(["letter", share, "--output", str(file)], "").status == 0
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert file.read_bytes().startswith(b"%PDF")
+
+
 @pytest.mark.parametrize("name", ["code.png", "CODE.PNG", "code.svg"])
 def test_a_qr_code_is_written_in_the_form_that_its_name_says(here: Run, link: str, tmp_path: Path, name: str) -> None:
     file = tmp_path / name

@@ -17,7 +17,7 @@ from keyhole.gateway.letter.content import Paper
 from keyhole.gateway.letter.qr import Picture
 from keyhole.gateway.letters import Letters
 
-_READABLE = 0o600
+_PRIVATE = 0o600
 
 
 def qr(
@@ -71,7 +71,9 @@ def _write(context: typer.Context, output: Path, made: Callable[[Letters], Await
 
     content = held.at_desk(make)
     try:
-        output.touch(_READABLE)
+        output.touch(_PRIVATE)
+        if output.is_file():  # no device
+            output.chmod(_PRIVATE)  # of one that was there before as well
         output.write_bytes(content)
     except OSError as error:
         raise Refused(f"{output} cannot be written: {error.strerror}", "name another file with --output") from None
