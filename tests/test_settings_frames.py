@@ -59,6 +59,13 @@ def test_what_is_no_origin_is_refused(enough: dict[str, str], given: str) -> Non
     assert "secret" not in told
 
 
+def test_our_own_pages_never_frame_ours(enough: dict[str, str]) -> None:
+    with pytest.raises(Misconfigured) as caught:
+        load(enough, "https://portal.hospital.test,https://Images.Hospital.test:443")
+    (told,) = caught.value.problems
+    assert told.startswith("KEYHOLE_FRAME_ANCESTORS names KEYHOLE_PUBLIC_URL: ")
+
+
 def test_a_page_without_https_frames_nothing_unless_forced(enough: dict[str, str]) -> None:
     with pytest.raises(Misconfigured) as caught:
         load(enough, "http://portal.hospital.test")

@@ -31,3 +31,9 @@ def check_frames(others: Mapping[str, Any], *, forced: bool) -> None:
         if origin.startswith("http:") and not values.is_loopback(values.host_of(origin)) and not forced:
             words = f"names {origin}, and anybody on the way could put links into a page of their own"
             raise Conflict(f"{words}: use https; KEYHOLE_INSECURE_HTTP=yes forces it", "frame_ancestors")
+
+
+def check_not_ours(public_url: str, others: Mapping[str, Any]) -> None:
+    """Refuse our own pages: the viewer's script, which is somebody else's, could frame another visit and read it."""
+    if public_url in others.get("frame_ancestors", ()):
+        raise Conflict("names KEYHOLE_PUBLIC_URL: the viewer could show and read other visits", "frame_ancestors")

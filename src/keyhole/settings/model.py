@@ -20,7 +20,7 @@ from pydantic import (
 from pydantic.config import JsonDict
 
 from keyhole.settings import values
-from keyhole.settings.frames import FrameSettings, check_frames
+from keyhole.settings.frames import FrameSettings, check_frames, check_not_ours
 from keyhole.settings.mail import MailSettings
 from keyhole.settings.oidc import OidcSettings, check_way
 from keyhole.settings.plugin import PluginSettings
@@ -183,6 +183,7 @@ class Settings(PluginSettings, OidcSettings, MailSettings, SharingSettings, Fram
     @classmethod
     def _links_are_not_readable(cls, value: str, info: ValidationInfo) -> str:
         _check_url(value, info.data)
+        check_not_ours(value, info.data)
         return value
 
     @field_validator("bind")
