@@ -198,7 +198,6 @@ BAD = {
     "STAFF_URL": ["staff"],
     "WORKERS": ["0", "65", "two"],
     "LONGEST_SHARE": ["365", "1y", "0d", "-1d", "1.5d", "", "٣d"],
-    "LOG_PERSONAL": ["perhaps"],
 }
 
 

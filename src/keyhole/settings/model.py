@@ -140,9 +140,6 @@ class Settings(PluginSettings, OidcSettings, MailSettings, SharingSettings, Fram
     longest_share: Annotated[timedelta, BeforeValidator(values.duration)] = Field(
         timedelta(days=365), gt=timedelta(0), description="longest time that a share may last, such as 30d or 12h"
     )
-    log_personal: bool = Field(
-        default=False, description="write addresses and patient data to the log, for looking into a problem"
-    )
 
     def every_archive(self) -> dict[str, ArchiveSettings]:
         """All archives by name, the default one first."""
