@@ -59,7 +59,10 @@ def test_what_is_accepted_is_said_to_be_possible() -> None:
 
 
 def test_every_kind_of_attacker_that_was_asked_about_has_a_table() -> None:
-    kinds = "a link|two links|stolen database|stolen backup|viewer's script|archive that lies|neighbour on the network"
+    kinds = (
+        "a link|a link that asks for more|types codes|pictures only|in a frame|two links|stolen database|stolen backup"
+        "|viewer's script|archive that lies|neighbour on the network"
+    )
     headings = re.findall(r"^## (.+)$", PAGE.read_text(), re.MULTILINE)
     for kind in kinds.split("|"):
         assert any(kind in heading for heading in headings), kind
