@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from urllib.parse import parse_qs
 
@@ -107,9 +108,16 @@ async def _body(request: Request) -> bytes | str:
 def _of_json(body: bytes) -> dict[str, str] | str:
     try:
         content = msgspec.json.decode(body, type=dict[str, object])
-    except (msgspec.DecodeError, RecursionError):
+        json.loads(body, object_pairs_hook=_each_once)  # the other parser takes the last of two and does not tell
+    except (ValueError, RecursionError):
         return words.BAD_REQUEST
     return {name: value for name, value in content.items() if isinstance(value, str)}
+
+
+def _each_once(pairs: list[tuple[str, object]]) -> None:
+    """Raise ValueError for an object that names a field twice: whoever looks at it on its way may take the other."""
+    if len(dict(pairs)) < len(pairs):
+        raise ValueError("a field is given twice")
 
 
 def _of_form(body: bytes) -> dict[str, str] | str:
