@@ -38,3 +38,11 @@ async def test_a_visit_is_where_the_operator_says(caller: Caller, memory: Memory
     assert ELSEWHERE not in answer.text + str(answer.headers)
     form = await elsewhere.post_form(f"/s/{share.id}", f"secret={secret}", HEADERS)
     assert (form.status, form.header("location")) == (307, f"/s/{share.id}/visits")
+
+
+@pytest.mark.parametrize("host", ["[:]", "x//attacker.example", "x?", "x#", "[::1", "a/b", "@"])
+async def test_a_host_that_is_none_bends_no_address(caller: Caller, memory: Memory, host: str) -> None:
+    """The server in front of this refuses them; nothing here rests on that."""
+    share, secret = memory.share()
+    answer = await replace(caller, host=host).post_form(f"/s/{share.id}", f"secret={secret}")
+    assert (answer.status, answer.header("location")) == (307, f"/s/{share.id}/visits")

@@ -261,7 +261,7 @@ async def _wrong_fields(_: Request, error: Exception) -> Response:
 
 async def _framework(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
-    headers = {"allow": ", ".join(_methods(request.url.path))} if status == HTTPStatus.METHOD_NOT_ALLOWED else None
+    headers = {"allow": ", ".join(_methods(request.scope["path"]))} if status == HTTPStatus.METHOD_NOT_ALLOWED else None
     return trouble.of_status(status).response(headers)
 
 

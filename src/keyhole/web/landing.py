@@ -96,7 +96,7 @@ class Landing:
     async def look(self, request: Request) -> Response:
         """Tell the holder of the secret what to show. A form, which knows no second step, is sent on to it."""
         if is_form(request):
-            return RedirectResponse(f"{request.url.path}/visits", 307)
+            return RedirectResponse(f"{request.scope['path']}/visits", 307)
         sent = await self._sent(request)
         if isinstance(sent, str):
             return refused(request, sent)

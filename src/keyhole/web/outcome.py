@@ -119,7 +119,7 @@ def code_sent(request: Request, settings: PublicPages, sent: CodeSent) -> Respon
 
 def keep_ticket(answer: Response, request: Request, settings: PublicPages, sent: CodeSent) -> None:
     """Let the browser keep what ties a mailed code to it."""
-    path, lasts = request.url.path.removesuffix("/codes"), int(CODE_LASTS.total_seconds())
+    path, lasts = request.scope["path"].removesuffix("/codes"), int(CODE_LASTS.total_seconds())
     cookies.give(answer, request, settings, name=TICKET, value=sent.ticket.reveal(), path=path, seconds=lasts)
 
 
