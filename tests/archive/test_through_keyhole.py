@@ -83,7 +83,11 @@ async def test_a_share_shows_pictures(folder: Path, tmp_path: Path) -> None:
             "POST", "/dicom-web/studies", sent, [body(whole(image()), whole(image("1.2", "1.2.1", "1.2.1.1")))]
         )
         settings = Settings(
-            archive=str(folder), data=tmp_path / "data", viewer=tmp_path / "viewer", public_url="http://127.0.0.1:8000"
+            archive=str(folder),
+            data=tmp_path / "data",
+            viewer=tmp_path / "viewer",
+            public_url="http://127.0.0.1:8000",
+            required_conditions="none",
         )
         async with open_desk(settings) as desk:
             order = ShareOrder(archive="archive", resources=(("1.1",),), expires_at=now() + timedelta(days=1))
