@@ -25,7 +25,9 @@ STUDY = "1.2.826.0.1.3680043.8.498.7245.1"
 
 async def _open(desk: Desk) -> tuple[Share, Visit, Secret]:
     now = desk.now()
-    order = ShareOrder(archive="main", resources=((STUDY,),), expires_at=now + visiting.LONGEST, max_visits=1, forced=True)
+    order = ShareOrder(
+        archive="main", resources=((STUDY,),), expires_at=now + visiting.LONGEST, max_visits=1, forced=True
+    )
     share = await desk.create_share(operator(), order)
     secret = new_secret()
     visit = visiting.begin(share, new_id(), secret, now)
