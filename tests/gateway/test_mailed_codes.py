@@ -47,6 +47,7 @@ class TestMailedCodes:
         person = await somebody(gate, "mail-code")
         told = await asyncio.gather(*(person.answer() for _ in range(5)))
         assert sum(isinstance(one, Opened) for one in told) == 1
+        assert sorted(gate.answers) == ["right", *["wrong"] * 4], "each counted once"
         assert (await kept(gate, person.link)).visits == 1
 
     async def test_open_nothing_in_another_browser(self, gate: Gate) -> None:

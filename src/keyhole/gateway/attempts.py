@@ -93,7 +93,7 @@ class Attempts:
     async def take_up(self, share: Share, answers: Answers, client: Client) -> Answered | Wrong | Reason:
         """Count an attempt, then check *answers*: that they are right, that they are not, or why nothing was counted.
 
-        What is right has to be settled by beginning a visit.
+        What is right has to be settled by beginning a visit, and is noted by whoever does that.
         """
         code = await self.store.code(share.id) if share.conditions.mail_code else None
         most, now = self.asking.wrong_answers, self.now()
@@ -102,7 +102,6 @@ class Attempts:
             self.noted("refused")
             return taken
         if await self._right(taken, answers, code):
-            self.noted("right")
             return Answered(taken.conditions, None if code is None else code.nonce)
         return await self.wrong(taken, client)
 

@@ -182,6 +182,8 @@ class Openings(Visiting):
         )
         if counted is Reason.WRONG_ANSWER:  # another opening has spent the code, or the conditions are others by now
             return await self.attempts.wrong(share, client)
+        if answered is not None:
+            self.attempts.noted("refused" if isinstance(counted, Reason) else "right")
         if isinstance(counted, Reason):
             return self._closed(share, counted, client)
         self.current.forget((share.id, visit.id))
