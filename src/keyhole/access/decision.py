@@ -176,9 +176,9 @@ class Event(StrEnum):
 class Record:
     """One thing that happened, as the trail keeps it.
 
-    ``personal`` holds values about persons (``address``, ``agent``, ``recipient``, ``note``): they are kept beside
-    the chain and can be erased without breaking it. ``detail`` holds everything else and is part of the chain: no
-    secret and nothing about a person goes there.
+    ``personal`` holds values about persons (``address``, ``agent``, ``recipient``, ``note``, ``mail_to``, ``notify``,
+    ``patient``): they are kept beside the chain and can be erased without breaking it. ``detail`` holds everything else
+    and is part of the chain: no secret and nothing about a person goes there.
     """
 
     at: datetime

@@ -17,7 +17,7 @@ PAGE = 5000
 FAULTS: Mapping[Fault, str] = {
     Fault.REMOVED: "was removed",
     Fault.ALTERED: "was altered, or is not in its place",
-    Fault.PERSONAL_ALTERED: "has an address, agent, name, recipient or note that was altered",
+    Fault.PERSONAL_ALTERED: "has an address, agent, name, recipient, note or PatientID that was altered",
     Fault.UNKNOWN_KEY: "is signed with a key that is not in keys.json",
     Fault.REPLACED: "was replaced: another one was seen in its place",
     Fault.CUT_OFF: "was written, and is gone with all that followed",
