@@ -131,12 +131,19 @@ async def test_a_new_link_begins_the_counts_anew_and_has_no_code_for_paper(store
     assert await store.share_of_paper([b"p" * 32]) is None
 
 
-async def test_a_new_link_has_none_of_the_codes_before(store: Store) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(ShareChange(new_link_key="ring-2"), id="a new link"),
+        pytest.param(ShareChange(mail_to="b@example.org"), id="another recipient"),
+    ],
+)
+async def test_none_of_the_codes_before_is_left_to(store: Store, change: ShareChange) -> None:
     one = await added(store, conditions=MAILED, mail_to="a@example.org")
     await mailed(store, one)
-    await store.change_share(one.id, ShareChange(note="n"), record())
+    await store.change_share(one.id, ShareChange(note="n", mail_to="a@example.org"), record())
     assert await store.code(one.id) is not None
-    await store.change_share(one.id, ShareChange(new_link_key="ring-2"), record())
+    await store.change_share(one.id, change, record())
     assert await store.code(one.id) is None
 
 

@@ -48,7 +48,8 @@ class Shares(Protocol):
     ) -> Share | None:
         """Apply *change* atomically and return the share as it is then; None when there is none.
 
-        *mails* are kept in the same step. A share with ``conditions`` loses its ``bearer``.
+        *mails* are kept in the same step. A share with ``conditions`` loses its ``bearer``. A new link, or
+        another ``mail_to``, leaves no mailed code.
         """
 
 

@@ -82,7 +82,7 @@ class MemoryStore(MemoryPost):
 
     async def _change(self, before: Share, after: Share, record: Record) -> None:
         self._shares[after.id] = after
-        if after.generation != before.generation:
+        if rules.ends_codes(before, after):
             self._codes.pop(after.id, None)
         if after.withdrawn_at is not None:
             self._end(lambda visit: visit.share == after.id, after.withdrawn_at, record)

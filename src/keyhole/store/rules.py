@@ -49,6 +49,11 @@ def changed(share: Share, change: ShareChange) -> Share:
     return after if change.new_link_key is None else _with_new_link(after, change.new_link_key, change.paper)
 
 
+def ends_codes(before: Share, after: Share) -> bool:
+    """Whether a change from *before* to *after* leaves no mailed code: it is of another link or somebody else's."""
+    return (before.generation, before.mail_to) != (after.generation, after.mail_to)
+
+
 def _holding(share: Share, resources: tuple[Resource, ...]) -> Share:
     """*share* with other *resources*; Orthanc's names stay when they are known of all."""
     names = dict(zip(share.resources, share.orthanc_ids, strict=False))

@@ -13,7 +13,7 @@ from keyhole.access.share import Share, ShareChange
 from keyhole.store import codes, mails, schema, visits
 from keyhole.store.chain import micros
 from keyhole.store.rows import share_values, to_share
-from keyhole.store.rules import changed
+from keyhole.store.rules import changed, ends_codes
 from keyhole.store.sql import Statement, Transaction
 from keyhole.store.writer import Change
 
@@ -103,7 +103,7 @@ def _follow(tx: Change, before: Share, after: Share, record: Record) -> None:
     if after.resources != before.resources:
         tx.count(_REMOVE_STUDIES, {"of_share": after.id})
         _add_studies(tx, after)
-    if after.generation != before.generation:
+    if ends_codes(before, after):
         codes.drop(tx, after.id)
     if after.withdrawn_at is not None:
         visits.end_of_share(tx, after.id, after.withdrawn_at, record)
