@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import fields, replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -255,6 +256,27 @@ async def test_mail_that_waits_in_a_backup_is_not_sent_again(url: str, opened: O
     assert kept["waits still"][:2] == (None, AT)
     assert "restored" in str(kept["waits still"][2])
     assert kept["sent before"] == (NOW, None, None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "due", "waits"),
+    [
+        (MailKind.ENDING, AT + HOUR, True),
+        (MailKind.ENDING, AT, False),
+        (MailKind.LINK, AT + HOUR, False),
+    ],
+)
+async def test_of_mail_in_a_backup_only_notices_of_ends_to_come_go_on_waiting(
+    opened: Open, url: str, tmp_path: Path, kind: MailKind, due: datetime, waits: bool
+) -> None:
+    present = opened()
+    one = await added(present)
+    await present.change_share(one.id, ShareChange(), record(), [mail(one, kind=kind, due_at=due)])
+    portable.export(url, tmp_path / "backup", silent)
+    tightened(tmp_path / "backup", url)
+    async with inside(tmp_path / "backup") as store:
+        assert [each.failed_at is None for each in await store.mails(one.id)] == [waits]
+        assert len(await store.claim_mails(due, due + HOUR, 10)) == waits
 
 
 async def test_what_limits_strangers_goes_on(url: str, opened: Open, tmp_path: Path) -> None:

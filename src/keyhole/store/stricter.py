@@ -93,6 +93,7 @@ _OUTCOMES = """
     UPDATE mails SET sent_at = now.sent_at, failed_at = now.failed_at, problem = now.problem
     FROM now_mails AS now WHERE now.id = mails.id
 """
+_YET_TO_COME = "kind = 'ending' AND due_at > :at"
 _NOT_SENT_AGAIN = "it waited when a backup was made, which was restored since: send it again if it is still needed"
 
 _LIVE_KEY = (
@@ -233,11 +234,12 @@ def end_visits(kept: sqlite3.Connection, at: int) -> int:
 def stop_mails(kept: sqlite3.Connection, at: int) -> int:
     """Send nothing that waits in the backup, and accept no code that was mailed before it; how many mails those are.
 
-    Who was to get a mail may have got it since, and what it says may be true no more.
+    Who was to get a mail may have got it since, and what it says may be true no more. A notice of a share's end that is
+    due after *at* nobody can have got: it goes on waiting, and is looked at again when it is due.
     """
     kept.execute("DELETE FROM mail_codes")
-    stopped = f"UPDATE mails SET failed_at = ?, problem = ? WHERE {_WAITS}"  # noqa: S608
-    return kept.execute(stopped, (at, _NOT_SENT_AGAIN)).rowcount
+    stopped = f"UPDATE mails SET failed_at = :at, problem = :why WHERE {_WAITS} AND NOT ({_YET_TO_COME})"  # noqa: S608
+    return kept.execute(stopped, {"at": at, "why": _NOT_SENT_AGAIN}).rowcount
 
 
 def _ids(rows: Iterable[Sequence[str]]) -> list[str]:
