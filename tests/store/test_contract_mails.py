@@ -41,6 +41,13 @@ async def test_the_longest_due_come_first_and_with_one_try_more(store: Store) ->
     assert await store.mails(mails[0].share) == [*claimed, mails[2]]
 
 
+async def test_codes_that_somebody_waits_for_come_before_any_number_of_notices(store: Store) -> None:
+    notices = await posted(store, count=50, kind=MailKind.ENDING)
+    codes = await posted(store, count=2, kind=MailKind.CODE, nonce="n", due_at=SOON)
+    claimed = await store.claim_mails(LATER, LATER + MINUTE, 3)
+    assert [each.id for each in claimed] == [*sorted(each.id for each in codes), notices[0].id]
+
+
 async def test_a_mail_is_due_at_its_moment_and_not_before(store: Store) -> None:
     (sent,) = await posted(store, due_at=LATER)
     assert await store.claim_mails(NOW, SOON, 10) == []

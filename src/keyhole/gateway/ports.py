@@ -168,7 +168,7 @@ class Mails(Protocol):
         """The mails that could not be sent, newest first."""
 
     async def claim_mails(self, now: datetime, until: datetime, limit: int) -> Sequence[Mail]:
-        """Mails that are due at *now*, oldest first, for whoever asks alone until *until*, with ``tries`` one higher.
+        """Mails due at *now*, codes and then oldest first, for whoever asks alone until *until*, ``tries`` one higher.
 
         Who dies with one in hand leaves it to the next who asks after *until*.
         """

@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, bindparam, func, insert, select, update
 
 from keyhole.access.decision import Record
-from keyhole.access.mail import Mail
+from keyhole.access.mail import Mail, MailKind
 from keyhole.store import schema
 from keyhole.store.chain import micros
 from keyhole.store.rows import mail_values, to_mail
@@ -28,9 +28,10 @@ _FAILED = Statement(
 _DUE = Statement(
     select(schema.mails)
     .where(_m.sent_at.is_(None), _m.failed_at.is_(None), _m.due_at <= bindparam("now"))
-    .order_by(_m.due_at, _m.id)
+    .order_by(_m.kind != MailKind.CODE, _m.due_at, _m.id)
     .limit(bindparam("most"))
 )
+"""Codes before all others: they are good for minutes, and somebody waits for each."""
 _ADD = Statement(insert(schema.mails))
 _CLAIM = Statement(
     update(schema.mails).where(_m.id == bindparam("mail")).values(due_at=bindparam("until"), tries=bindparam("tried"))
@@ -46,6 +47,11 @@ _SETTLE = Statement(
 def waits(mail: Mail) -> bool:
     """Whether *mail* is still to be sent."""
     return mail.sent_at is None and mail.failed_at is None
+
+
+def turn(mail: Mail) -> tuple[bool, datetime, str]:
+    """What due mails are sent by the order of."""
+    return mail.kind is not MailKind.CODE, mail.due_at, mail.id
 
 
 def settles(outcome: Mail, kept: Mail) -> bool:
@@ -112,7 +118,7 @@ def add(tx: Transaction, mails: Sequence[Mail]) -> None:
 
 
 def claim(tx: Transaction, now: datetime, until: datetime, most: int) -> list[Mail]:
-    """Up to *most* mails that are due, the longest due first, which nobody else gets until *until*.
+    """Up to *most* mails that are due, codes and then the longest due first, which nobody else gets until *until*.
 
     All writers take turns before this.
     """

@@ -14,7 +14,7 @@ from keyhole.errors import StoreFailed
 from keyhole.store import limits
 from keyhole.store.chain import Signing, micros
 from keyhole.store.limits import Level
-from keyhole.store.mails import settled, settles, waits
+from keyhole.store.mails import settled, settles, turn, waits
 from keyhole.store.memory_trail import MemoryTrail
 from keyhole.store.rows import mail_values, to_mail
 
@@ -91,12 +91,9 @@ class MemoryPost(MemoryTrail):
         return [mail for *_, mail in sorted(failed, reverse=True)[:limit]]
 
     async def claim_mails(self, now: datetime, until: datetime, limit: int) -> Sequence[Mail]:
-        """Mails that are due, those due first before the others."""
+        """Mails that are due, codes and then those due first before the others."""
         due = [mail for mail in self._mails.values() if waits(mail) and mail.due_at <= now]
-        claimed = [
-            replace(mail, due_at=until, tries=mail.tries + 1)
-            for mail in sorted(due, key=lambda mail: (mail.due_at, mail.id))[:limit]
-        ]
+        claimed = [replace(mail, due_at=until, tries=mail.tries + 1) for mail in sorted(due, key=turn)[:limit]]
         self._mails |= {mail.id: mail for mail in claimed}
         return claimed
 
