@@ -65,6 +65,18 @@ def test_who_saw_what_when_from_where_through_which_share_and_how_much(happened:
     assert "trail read" in lines[-1]
 
 
+def test_what_a_link_asks_was_answered_by_its_visits(environment: Path, here: Run) -> None:
+    asks = {"conditions": "passcode birth-date"}
+    made = Record(at=NOON, event=Event.SHARE_CREATED, subject="user:root", share=SHARE, detail=asks)
+    begun = Record(at=NOON, event=Event.VISIT_BEGUN, subject=f"visit:{VISIT}", share=SHARE, visit=VISIT, detail=asks)
+    asyncio.run(_append([made, begun]))
+    lines = here(["trail"], "").out.splitlines()[1:3]
+    assert [line.split("  ")[-1].strip() for line in lines] == [
+        "asks passcode, birth-date",
+        "answered passcode, birth-date",
+    ]
+
+
 def test_a_user_of_a_provider_is_told_by_name_as_long_as_it_is_kept(environment: Path, here: Run) -> None:
     given = Record(
         at=NOON,

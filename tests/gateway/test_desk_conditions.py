@@ -98,6 +98,8 @@ class TestAsking:
         await desk.change_share(SHARER, share.id, ShareChange(), wishes=more)
         made, changed = await gate.trail(Event.SHARE_CREATED, Event.SHARE_CHANGED)
         assert made.detail["conditions"] == changed.detail["conditions"] == "passcode birth-date"
+        assert made.detail["paper"] == "yes"
+        assert "paper" not in changed.detail
         code = paper_code(gate.ring, share.key_id, share.id, share.generation).reveal()
         for row in await gate.trail():
             said = repr(row)

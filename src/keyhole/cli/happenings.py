@@ -126,7 +126,7 @@ def _more(one: Happening) -> list[str]:
         speech.size(one.bytes) if one.bytes else "",
         f"{record.times} times" if record.event in _SUMMED and record.times > 1 else "",
     )
-    details = (_detail(name, text) for name, text in record.detail.items())
+    details = (_detail(record.event, name, text) for name, text in record.detail.items())
     return list(filter(None, (*counted, *details)))
 
 
@@ -143,6 +143,7 @@ _DETAILS: Mapping[str, Callable[[str], str]] = {
     "more_visits": lambda text: speech.plural(int(text), "more opening", "more openings"),
     "new_link": lambda _: "a new link",
     "conditions": lambda text: f"asks {', '.join(text.split())}",
+    "paper": lambda _: "a code for paper",
     "priors": lambda text: "all of the patient" if text == "present" else "all of the patient, later ones as well",
     "added": lambda text: f"{speech.plural(int(text), 'study', 'studies')} added",
     "left_out": lambda text: f"{speech.plural(int(text), 'study', 'studies')} left out",
@@ -161,7 +162,9 @@ _DETAILS: Mapping[str, Callable[[str], str]] = {
 }
 
 
-def _detail(name: str, text: str) -> str:
+def _detail(event: Event, name: str, text: str) -> str:
     """What a row says in its details; what is not known here is shown as it is."""
+    if event is Event.VISIT_BEGUN and name == "conditions":
+        return f"answered {', '.join(text.split())}"
     words = _DETAILS.get(name)
     return f"{name} {text}" if words is None else words(text)

@@ -24,6 +24,7 @@ def made(share: Share, subject: Subject, client: Client) -> Record:
         **({} if share.kind is ShareKind.VIEW else {"allows": share.kind.value}),
         **({} if share.priors is Priors.NONE else {"priors": share.priors.value}),
         **({"conditions": " ".join(share.conditions.names)} if share.conditions else {}),
+        **({"paper": "yes"} if share.paper else {}),
     }
     patient = {} if share.patient is None else {"patient": share.patient.id}
     personal = client.personal() | _about_persons(share) | patient
@@ -82,6 +83,7 @@ def _changes(change: ShareChange) -> dict[str, str]:
         "more_visits": str(change.more_visits) if change.more_visits else None,
         "new_link": "yes" if change.new_link_key else None,
         "conditions": " ".join(change.conditions.names) if change.conditions else None,
+        "paper": "yes" if change.paper else None,
     }
     return {name: text for name, text in said.items() if text}
 
