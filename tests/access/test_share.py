@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from keyhole.access.condition import ConditionName, Conditions
 from keyhole.access.decision import Allow, Ask, Deny, Reason
 from keyhole.access.pdp import decide
 from keyhole.access.resource import Action, Resource
-from keyhole.access.share import ALLOWS, ApiKey, Share, ShareKind, Visit
+from keyhole.access.share import ALLOWS, ApiKey, PatientName, Priors, Share, ShareKind, Visit
 from keyhole.access.subject import READING, Kind
 from tests.access.world import ANNA, ARCHIVE, HOUR, INSTANCE, NOW, OTHER, SERIES, STUDY, TWIN
 
@@ -165,3 +166,43 @@ def test_a_token_acts_as_its_share_and_only_reads() -> None:
     assert subject.principals == {f"share:{SHARE_ID}"}
     assert isinstance(decide(Ask(Action.RETRIEVE, STUDY), subject, share.grants(), NOW), Allow)
     assert decide(Ask(Action.DELETE, STUDY), subject, share.grants(), NOW) == Deny(Reason.CEILING, STUDY)
+
+
+@pytest.mark.parametrize(
+    ("conditions", "names"),
+    [
+        (Conditions(), ()),
+        (Conditions(passcode="$argon2id$…"), (ConditionName.PASSCODE,)),
+        (Conditions(birth_date=b"x" * 32, terms=True), (ConditionName.BIRTH_DATE, ConditionName.TERMS)),
+        (Conditions(mail_code=True), (ConditionName.MAIL_CODE,)),
+        (Conditions(passcode="", birth_date=b""), (ConditionName.PASSCODE, ConditionName.BIRTH_DATE)),
+    ],
+)
+def test_conditions_name_what_is_asked_in_its_order(conditions: Conditions, names: tuple[ConditionName, ...]) -> None:
+    assert conditions.names == names
+    assert bool(conditions) is bool(names)
+
+
+def test_what_conditions_are_held_to_is_not_told() -> None:
+    told = repr(Conditions(passcode="$argon2id$hash", birth_date=b"digest"))
+    assert "argon2id" not in told
+    assert "digest" not in told
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"bearer": True, "conditions": Conditions(terms=True)}, "go around its conditions"),
+        ({"conditions": Conditions(mail_code=True)}, "mailed to somebody"),
+        ({"priors": Priors.FUTURE}, "of a patient"),
+        ({"patient": PatientName("P-1")}, "of a patient"),
+    ],
+)
+def test_a_share_that_contradicts_itself_is_none(fields: dict[str, object], why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        replace(a_share(STUDY), **fields)
+
+
+def test_a_patient_is_not_told() -> None:
+    share = replace(a_share(STUDY), priors=Priors.PRESENT, patient=PatientName("P-1234", "hospital"))
+    assert "P-1234" not in repr(share)

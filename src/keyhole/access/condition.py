@@ -35,7 +35,8 @@ class Conditions:
     @property
     def names(self) -> tuple[ConditionName, ...]:
         """The conditions that are asked, in their order."""
-        return tuple(name for name, kept in zip(ConditionName, self._kept(), strict=True) if kept)
+        # An empty hash or digest asks as well: nothing meets it.
+        return tuple(name for name, kept in zip(ConditionName, self._kept(), strict=True) if kept not in {None, False})
 
     def _kept(self) -> tuple[object, ...]:
         return tuple(getattr(self, each.name) for each in fields(self))
