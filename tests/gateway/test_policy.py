@@ -60,7 +60,7 @@ def test_a_refusal_names_what_is_missing_and_what_to_do() -> None:
     with pytest.raises(ConditionsNeeded) as refused:
         Required.parse("passcode,birth-date").demand({ConditionName.PASSCODE})
     assert refused.value.names == (ConditionName.BIRTH_DATE,)
-    assert refused.value.problem == "a link needs the condition birth-date (here)"
+    assert refused.value.problem == "a link needs the condition birth-date (this Keyhole requires it)"
     assert refused.value.hint == "add --birth-date"
     with pytest.raises(ConditionsNeeded) as refused:
         Required.parse("any").demand(set())

@@ -23,7 +23,12 @@ class ConditionsNeeded(Refused):
     """A link needs conditions that were not named; all of ``names``, or ``any_of`` them."""
 
     def __init__(
-        self, names: Iterable[ConditionName], *, any_of: bool, because: str = "here", otherwise: str = ""
+        self,
+        names: Iterable[ConditionName],
+        *,
+        any_of: bool,
+        because: str = "this Keyhole requires it",
+        otherwise: str = "",
     ) -> None:
         """Say which, *because* of what, and what to do *otherwise*."""
         self.names = tuple(name for name in ConditionName if name in frozenset(names))
