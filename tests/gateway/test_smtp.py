@@ -48,8 +48,8 @@ async def test_a_mail_arrives_as_it_was_written() -> None:
 async def test_a_server_without_the_protection_that_was_set_gets_nothing() -> None:
     inbox = Postbox()
     with mail_server(inbox) as port:
-        for protection in ({"starttls": True}, {"tls": True}):
-            with pytest.raises(MailFailed):
+        for protection, why in (({"starttls": True}, "STARTTLS"), ({"tls": True}, "it speaks no TLS there")):
+            with pytest.raises(MailFailed, match=why):
                 await to(port, **protection, patience=3.0).send(mail())
     assert inbox.envelopes == []
 

@@ -26,6 +26,7 @@ _WHY: tuple[tuple[type[Exception], str], ...] = (
 )
 """The narrower kinds first. What the server itself says is not repeated: it quotes addresses."""
 
+_NOT_OFFERED = "it does not offer what is set: STARTTLS, or a user and password"
 _PERMANENT = 500
 
 
@@ -63,11 +64,18 @@ class MailServer:
                     timeout=self.patience,
                 )
         except Exception as error:
-            why = next((words for kind, words in _WHY if isinstance(_cause(error), kind)), None)
+            why = _why(_cause(error))
             if why is None:
                 raise
             failed = MailRefused if _for_good(error) else MailFailed
             raise failed(f"the mail server did not take the mail: {why}{_code(error)}") from None
+
+
+def _why(cause: BaseException) -> str | None:
+    """What to tell of *cause*; None when it has nothing to do with mail."""
+    if type(cause) is aiosmtplib.SMTPException:  # the client has no kind of its own for a server that lacks something
+        return _NOT_OFFERED
+    return next((words for kind, words in _WHY if isinstance(cause, kind)), None)
 
 
 def _cause(error: Exception) -> BaseException:
