@@ -97,7 +97,7 @@ class TestIntoAnEmptyPlace:
         here(["backup", str(file)], "")
         forget(environment)
         asked = here(["restore", str(file)], "")
-        assert "how often 1 share of a number of openings was opened since the backup is not known" in asked.err
+        assert "1 share of a number of openings: how often opened since the backup is not known" in asked.err
         assert "would work again" in asked.err
         restored(here, file, "--withdraw-limited")
         assert {name for name, row in listed(here).items() if row["withdrawn_at"]} == {limited}

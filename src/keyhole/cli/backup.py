@@ -141,8 +141,8 @@ def _show_live(plan: Plan) -> None:
         speech.say(f"the key of a program would work again: {key.id} ({key.name})")
     if plan.limited:
         speech.say(
-            f"how often {speech.plural(len(plan.limited), 'share')} of a number of openings was opened since the "
-            "backup is not known",
+            f"{speech.plural(len(plan.limited), 'share')} of a number of openings: how often opened since the backup "
+            "is not known",
             hint="--withdraw-limited withdraws them",
         )
     if plan.without_key:
