@@ -114,7 +114,7 @@ class Load:
 
     def _create(self) -> None:
         limit = self._chance.choice([1, 1, 3, None])
-        wanted = {"studies": [dataset.PRIOR], "for": "7d", **({"max_visits": limit} if limit else {})}
+        wanted = {"studies": [dataset.PRIOR], "for": "7d", **({"max_visits": limit, "force": True} if limit else {})}
         answer = _api(self._server, "POST", "/api/v1/shares", self._sender, wanted)
         if self._is(answer, 201):
             made = answer.json()

@@ -18,7 +18,7 @@ WHOLE_SLIDES = ("microscopy-bearer", "document")
 """The page of OHIF's whole-slide mode. It does not run under the configuration of a share, and is not served."""
 
 NO_DECODER = f"/series/{dataset.STUDY}.7/instances/{dataset.STUDY}.7.1/rendered"
-"""JPEG 2000: Debian's Orthanc has no decoder for it, and answers 400 to whoever asks it for this one picture."""
+"""JPEG 2000: Debian's Orthanc has no decoder for it; that it can make no picture of this one is a 406 here."""
 
 BOUNDARY = "keyhole-test"
 
@@ -67,7 +67,7 @@ def expected(line: Recorded) -> tuple[str, ...]:
         # The recorded page told nothing; ours is a visit's, and says to whom has none that there is none.
         return ("401",)
     if NO_DECODER in line.target:
-        return ("400",)
+        return ("406",)
     return tuple(line.expect.split("|"))
 
 
